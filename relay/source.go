@@ -1,0 +1,168 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"tidings.example"
+)
+
+// A Source is the outbox of one database, as a polling relay sees it.
+type Source interface {
+	// Name is the source's name, which goes out with every message.
+	Name() string
+	// Acquire takes the lease on the outbox for holder, for ttl by the
+	// database's clock, and returns a session with a fence higher than any
+	// before it, and what the source remembers. While another holder's lease
+	// has not expired it returns a *HeldError. A holder may take its own
+	// lease again.
+	Acquire(ctx context.Context, holder string, ttl time.Duration) (Session, State, error)
+}
+
+// A Session is what the holder of the lease may do. After the lease was taken
+// by somebody else, Renew and Commit return an error matching ErrFenced, and
+// have changed nothing. A Session is used by one goroutine at a time, except
+// Renew, which may run beside the others.
+type Session interface {
+	// Renew extends the lease by its ttl from now, and returns the keys that
+	// are held, since operators change those while a relay runs.
+	Renew(ctx context.Context) ([]HeldKey, error)
+	// Read returns committed rows in the order of their positions.
+	Read(ctx context.Context, q Query) ([]Row, error)
+	// Commit makes one change in one durable transaction that checks the lease's fence.
+	Commit(ctx context.Context, c Change) error
+	// Wait returns when rows may have been committed since the last Read, or
+	// after idle, or when ctx is done; whichever comes first. It may return
+	// early for no reason, but not much more often than rows are committed.
+	Wait(ctx context.Context, idle time.Duration) error
+	// Release gives the lease up, so that another relay can take it at once,
+	// and frees the session's connections. It is called once, last.
+	Release(ctx context.Context) error
+}
+
+// ErrFenced means that another relay has taken the lease: this one must not
+// publish what it has not assigned yet, and starts again as a standby.
+var ErrFenced = errors.New("another relay holds the lease")
+
+// A HeldError says who holds the lease that Acquire wanted. It matches
+// ErrFenced.
+type HeldError struct {
+	Source string
+	Holder string
+	// Expires is how long the lease still runs, by the database's clock.
+	Expires time.Duration
+}
+
+func (e *HeldError) Error() string {
+	return fmt.Sprintf("the lease of outbox %q is held by %q for another %s", e.Source, e.Holder, e.Expires.Round(time.Millisecond))
+}
+
+// Is reports whether target is ErrFenced.
+func (e *HeldError) Is(target error) bool { return target == ErrFenced }
+
+// State is what a source remembers between relays.
+type State struct {
+	// Fence is the number of this lease.
+	Fence int64
+	// Epoch is the current epoch; empty before the first.
+	Epoch string
+	// Lanes is the number of lanes that the epoch's numbers were given with.
+	Lanes int
+	// Identity is what the database said of itself when the epoch was opened
+	// (system identifier and timeline, server uuid ...), and Now what it says
+	// today. Where they differ the database is another one or was restored.
+	Identity, Now string
+	// Counters hold, per channel, the encoded [Counters] up to all completed
+	// plans.
+	Counters map[string][]byte
+	// Plans are those committed and not completed, in the order of their ids.
+	Plans []Plan
+	// Held are the keys behind set-aside rows.
+	Held []HeldKey
+}
+
+// A Row is one row of an outbox.
+type Row struct {
+	// Position identifies the row in its table. Positions are handed out
+	// before the commit, so a row may appear below ones that were read.
+	Position int64
+	// Message is the row's content; Source and Stamp are not set.
+	Message tidings.Message
+	// Err says why the row does not hold a message (a NULL, an undecodable
+	// column); nil otherwise. The store only decodes: the relay validates.
+	Err error
+}
+
+// A Query selects rows: those at the listed positions, and those above After
+// up to and including UpTo. A query has either positions or a range.
+type Query struct {
+	Positions   []int64
+	After, UpTo int64
+	// Limit bounds the number of rows. Bytes bounds the sum of their
+	// payloads, give or take one row; 0 means no bound.
+	Limit int
+	Bytes int
+	// SetAside reads set-aside rows in place of ordinary ones.
+	SetAside bool
+}
+
+// A Plan fixes numbers before publishing: the rows at its positions, in this
+// order, get the next numbers of their lanes. Whoever reads the same rows again
+// under the same plans gives the same numbers.
+type Plan struct {
+	// ID orders the plans of one source; ids grow.
+	ID int64
+	// Positions are encoded by [EncodePositions].
+	Positions []byte
+}
+
+// A Change is what one Commit does. Empty parts are left out.
+type Change struct {
+	// Done are positions whose messages the broker has acknowledged: their
+	// rows are removed.
+	Done []int64
+	// DonePlans are the ids of the plans that are thereby completed.
+	DonePlans []int64
+	// Counters are the encoded counters of the channels that the completed
+	// plans touched, after them.
+	Counters map[string][]byte
+	// Plan is the next plan, or nil.
+	Plan *Plan
+	// SetAside moves rows out of the outbox, keeping them whole, with the
+	// reason. Stores keep the outbox row's position.
+	SetAside []SetAside
+	// Return moves all set-aside rows of these keys back into the outbox,
+	// at their old positions, and releases the keys.
+	Return []HeldKey
+	// Epoch, if not nil, opens a new epoch: it replaces epoch, lane count and
+	// identity, and removes all counters and plans.
+	Epoch *Epoch
+}
+
+// An Epoch is a period of numbering.
+type Epoch struct {
+	Name     string
+	Lanes    int
+	Identity string
+	// Reason says why it was opened; it is recorded.
+	Reason string
+}
+
+// SetAside says that one row cannot be published now.
+type SetAside struct {
+	Position int64
+	// Key is what the row holds, so that later rows of the key wait behind
+	// it. It is empty for a row of which the channel cannot be told.
+	Key HeldKey
+	// Reason is the error, or says which row this one waits behind.
+	Reason string
+}
+
+// A HeldKey is a key with a set-aside row.
+type HeldKey struct {
+	Channel, Key string
+	// Retry is set where an operator has asked to try the key's rows again.
+	Retry bool
+}

@@ -95,17 +95,18 @@ type Row struct {
 	Err error
 }
 
-// A Query selects rows: those at the listed positions, and those above After
-// up to and including UpTo. A query has either positions or a range.
+// A Query selects rows, all in one snapshot of the database: those at the
+// listed positions, together with the first Limit of those above After up to
+// and including UpTo. The one snapshot is what keeps a key in order: whoever
+// committed before a row that is seen is seen too.
 type Query struct {
 	Positions   []int64
 	After, UpTo int64
-	// Limit bounds the number of rows. Bytes bounds the sum of their
-	// payloads, give or take one row; 0 means no bound.
+	// Limit bounds the number of rows from the range; with 0 no range is read.
+	// Bytes ends the range early once the sum of payloads has reached it; 0
+	// means no bound. Rows at Positions are returned in any case.
 	Limit int
 	Bytes int
-	// SetAside reads set-aside rows in place of ordinary ones.
-	SetAside bool
 }
 
 // A Plan fixes numbers before publishing: the rows at its positions, in this

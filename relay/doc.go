@@ -1,0 +1,27 @@
+// Package relay moves committed messages from an outbox to a broker: in order
+// per key, none lost, each with its number.
+//
+// A [Relay] takes the lease on its source's outbox, and as long as it holds it
+// runs one loop: read committed rows, fix their numbers in a plan, commit the
+// plan, publish, and remove the rows once the broker holds them. Several plans
+// are on their way at a time. Other relays of the same source stand by and
+// take the lease over when it runs out or is given up.
+//
+// What a kill at any moment leaves behind, and why it costs nothing:
+//
+//   - before a plan is committed: nothing was published; the rows are read again;
+//   - after that, before the broker has acknowledged: the next relay reads the
+//     plan's rows in the plan's order, gives the same numbers and publishes
+//     them, perhaps for the second time. An inbox recognizes the numbers;
+//   - after the broker's acknowledgement, before the rows are removed: the same.
+//
+// A relay that lost its lease without noticing can therefore only repeat
+// numbers, never invent them; it publishes nothing once its lease has run out by
+// its own clock.
+//
+// The package does no I/O of its own: a [Source] gives rows and takes plans, a
+// broker.Publisher takes messages. What decides lies in types without I/O, a
+// file each: positions.go (which rows are new), numbering.go (which number each
+// gets), window.go (what is on its way). To test a program with it, use the
+// source of store/memory and broker/inproc.
+package relay

@@ -1,0 +1,113 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// errExpired means that the lease has run out by this relay's own clock: the
+// database was away too long, or the process was stopped and woke up.
+var errExpired = fmt.Errorf("%w, or could: the lease ran out before it could be renewed", ErrFenced)
+
+// lease knows until when this relay may publish, and renews it.
+type lease struct {
+	session Session
+	ttl     time.Duration
+
+	mu       sync.Mutex
+	deadline time.Time
+	held     []HeldKey
+	asked    time.Time // when held was asked for
+	news     bool
+}
+
+// lead takes the lease and publishes until ctx is done or the lease is lost.
+func (r *Relay) lead(ctx context.Context, wait *backoff) error {
+	asked := time.Now()
+	session, state, err := r.cfg.Source.Acquire(ctx, r.cfg.Holder, r.cfg.LeaseTTL)
+	if err != nil {
+		return err
+	}
+	// The lease runs from when the database wrote it, which is not before it
+	// was asked for: by this clock it ends no later than by the database's.
+	l := &lease{session: session, ttl: r.cfg.LeaseTTL, deadline: asked.Add(r.cfg.LeaseTTL),
+		held: state.Held, asked: asked, news: true}
+
+	// Work goes on for a while after ctx is done, so it has a context of its own.
+	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	renewed := make(chan struct{})
+	go func() {
+		defer close(renewed)
+		l.renew(work, cancel)
+	}()
+	err = newLeader(r, session, l, wait).run(ctx, work, state)
+	if cause := context.Cause(work); cause != nil {
+		err = cause
+	}
+	cancel(nil)
+	<-renewed
+	release, stop := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.LeaseTTL)
+	defer stop()
+	if e := session.Release(release); e != nil && err == nil {
+		err = fmt.Errorf("release lease: %w", e)
+	}
+	return err
+}
+
+// renew extends the lease three times in its ttl until ctx is done. Being
+// fenced cancels the work at once; other errors are tried again, as the lease may
+// still be ours, and errExpired stops the publishing if they last.
+func (l *lease) renew(ctx context.Context, cancel context.CancelCauseFunc) {
+	ticker := time.NewTicker(l.ttl / 3)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		asked := time.Now()
+		attempt, stop := context.WithTimeout(ctx, l.ttl)
+		held, err := l.session.Renew(attempt)
+		stop()
+		switch {
+		case err == nil:
+			l.extend(asked, held)
+		case errors.Is(err, ErrFenced):
+			cancel(err)
+			return
+		case l.check() != nil:
+			cancel(errExpired)
+			return
+		}
+	}
+}
+
+func (l *lease) extend(asked time.Time, held []HeldKey) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.deadline, l.held, l.asked, l.news = asked.Add(l.ttl), held, asked, true
+}
+
+// check returns errExpired once the lease has run out by this clock, which goes
+// on while the process is stopped.
+func (l *lease) check() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if time.Now().After(l.deadline) {
+		return errExpired
+	}
+	return nil
+}
+
+// holds returns the held keys of the last renewal, and when it was asked for;
+// news is set the first time.
+func (l *lease) holds() (held []HeldKey, asked time.Time, news bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	news, l.news = l.news, false
+	return l.held, l.asked, news
+}

@@ -1,0 +1,153 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Role is what a relay does at the moment.
+type Role string
+
+// The values of Role.
+const (
+	Starting Role = "starting"
+	Standby  Role = "standby"
+	Leading  Role = "leading"
+	Failing  Role = "failing"
+	Stopped  Role = "stopped"
+)
+
+// Stats are a relay's counts since it was made.
+type Stats struct {
+	Role  Role
+	Epoch string
+	Fence int64
+	// Published counts messages that the broker has acknowledged, Repeated
+	// those of them that belong to plans of an earlier relay or of a failed
+	// attempt: the broker may have them twice.
+	Published, Repeated uint64
+	// SetAside counts rows that could not be published, with those behind them.
+	SetAside uint64
+	// Held is the number of keys with set-aside rows now.
+	Held int
+	// InFlight is the number of rows on their way now.
+	InFlight int
+	// Epochs counts the epochs that this relay has opened.
+	Epochs uint64
+	// Error is the last failure, nil while all is well.
+	Error error
+}
+
+// An Observer is told what a relay does. Its methods are called by one
+// goroutine and must not block.
+type Observer interface {
+	// Batch reports one plan whose rows the broker has acknowledged and the
+	// source has removed.
+	Batch(b Batch)
+	// SetAside reports one row that could not be published.
+	SetAside(s SetAside)
+}
+
+// A Batch is a completed plan.
+type Batch struct {
+	Source string
+	Rows   int
+	Bytes  int
+	// Oldest is when the oldest of its messages was made.
+	Oldest time.Time
+	// Repeated is set where an earlier relay may have published the plan.
+	Repeated bool
+}
+
+type noObserver struct{}
+
+func (noObserver) Batch(Batch)       {}
+func (noObserver) SetAside(SetAside) {}
+
+// status is what Ready and Stats answer from, beside the loop.
+type status struct {
+	mu    sync.Mutex
+	s     Stats
+	why   error
+	since time.Time
+	// waiting is since when the broker has acknowledged nothing though
+	// something is on its way; zero if nothing is.
+	waiting time.Time
+}
+
+// ackPatience is how long the broker may acknowledge nothing before the relay
+// counts as not ready.
+const ackPatience = 5 * time.Second
+
+func (s *status) update(change func(*Stats)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(&s.s)
+}
+
+func (s *status) become(role Role, why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.s.Role != role {
+		s.since = time.Now()
+	}
+	s.s.Role, s.s.Error, s.why = role, why, why
+	if role != Leading {
+		s.waiting = time.Time{}
+	}
+}
+
+func (s *status) starting()        { s.become(Starting, errors.New("relay has not taken the lease yet")) }
+func (s *status) failed(err error) { s.become(Failing, err) }
+func (s *status) stopped()         { s.become(Stopped, errors.New("relay has stopped")) }
+
+func (s *status) standby(*HeldError) { s.become(Standby, nil) }
+
+func (s *status) leading(st State) {
+	s.become(Leading, nil)
+	s.update(func(stats *Stats) { stats.Epoch, stats.Fence = st.Epoch, st.Fence })
+}
+
+// trouble records a failure that the leader tries to overcome by itself, and
+// nil when it has.
+func (s *status) trouble(err error) { s.become(Leading, err) }
+
+// sent records that something was handed to the broker.
+func (s *status) sent() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waiting.IsZero() {
+		s.waiting = time.Now()
+	}
+}
+
+// acknowledged records that the broker holds a plan, and whether more are on
+// their way.
+func (s *status) acknowledged(more bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting = time.Time{}
+	if more {
+		s.waiting = time.Now()
+	}
+}
+
+func (s *status) ready() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.why == nil {
+		if quiet := time.Since(s.waiting); !s.waiting.IsZero() && quiet > ackPatience {
+			return fmt.Errorf("the broker has acknowledged nothing for %s", quiet.Round(time.Second))
+		}
+		return nil
+	}
+	return fmt.Errorf("%s for %s: %w", s.s.Role, time.Since(s.since).Round(time.Second), s.why)
+}
+
+func (s *status) stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.s
+}

@@ -28,7 +28,7 @@ type leader struct {
 	retries   []HeldKey // held keys that an operator wants tried again
 	// holdsChanged is when this relay last held or released a key.
 	holdsChanged time.Time
-	nextPlan  int64
+	nextPlan     int64
 
 	done      finished
 	recovered int64 // plans up to this id are from an earlier relay

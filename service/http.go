@@ -39,10 +39,11 @@ type httpServer struct {
 func (h *httpServer) Name() string { return "http " + h.listener.Addr().String() }
 func (h *httpServer) Ready() error { return nil }
 
-// Run serves until ctx is done and then waits for running requests. Requests
-// see ctx end too, so that those that last, such as event streams, can stop.
+// Run serves until ctx is done and then waits for running requests.
 func (h *httpServer) Run(ctx context.Context) error {
-	h.server.BaseContext = func(net.Listener) context.Context { return ctx }
+	h.server.BaseContext = func(net.Listener) context.Context {
+		return context.WithValue(context.WithoutCancel(ctx), drainKey{}, ctx.Done())
+	}
 	served := make(chan error, 1)
 	go func() { served <- h.server.Serve(h.listener) }()
 	select {
@@ -57,6 +58,17 @@ func (h *httpServer) Run(ctx context.Context) error {
 		err = errors.Join(err, e)
 	}
 	return err
+}
+
+type drainKey struct{}
+
+// Draining returns, for a request's context, a channel that is closed when the
+// service drains. The request's context itself stays alive, so that requests
+// finish; those that last for ever, such as event streams, end when the channel
+// is closed. It returns nil for other contexts.
+func Draining(ctx context.Context) <-chan struct{} {
+	done, _ := ctx.Value(drainKey{}).(<-chan struct{})
+	return done
 }
 
 func (s *Service) routes() http.Handler {

@@ -65,7 +65,7 @@ func (m *Message) Validate() error {
 	if err := validText("content type", m.ContentType, MaxContentType, true); err != nil {
 		return err
 	}
-	if y := m.Time.Year(); m.Time.IsZero() || y < 1970 || y > 9999 {
+	if y := m.Time.UTC().Year(); m.Time.IsZero() || y < 1970 || y > 9999 {
 		return invalid("time", "%s is not between the years 1970 and 9999", m.Time.Format(time.RFC3339))
 	}
 	if err := m.Headers.validate(); err != nil {

@@ -135,7 +135,7 @@ func (l *leader) reread(ctx context.Context, plans []Plan) (all []*inflight, rea
 		if err != nil {
 			return nil, "", fmt.Errorf("plan %d: %w", plan.ID, err)
 		}
-		rows, err := l.session.Read(ctx, Query{Positions: positions})
+		rows, err := l.session.Read(ctx, Query{Ranges: ranges(positions)})
 		if err != nil {
 			return nil, "", fmt.Errorf("read the rows of plan %d: %w", plan.ID, err)
 		}
@@ -198,15 +198,14 @@ func (l *leader) hasRoom() bool {
 }
 
 func (l *leader) read(ctx context.Context) ([]Row, error) {
-	q, sweep := l.positions.next(l.cfg.BatchRows, l.cfg.BatchBytes)
+	q := l.positions.next(l.cfg.BatchRows, l.cfg.BatchBytes)
 	rows, err := l.session.Read(ctx, q)
 	if err != nil {
 		return nil, fmt.Errorf("read outbox: %w", err)
 	}
-	fresh := l.positions.seen(sweep, rows)
-	// An empty answer says that there is nothing more, unless it only ended a
-	// sweep.
-	l.more = sweep || len(fresh) > 0
+	fresh := l.positions.seen(q, rows)
+	// An empty answer says that there is nothing more, unless it was a sweep's.
+	l.more = q.Limit == 0 || len(fresh) > 0
 	return fresh, nil
 }
 
@@ -293,7 +292,7 @@ func (l *leader) commit(ctx context.Context, c Change, plan *inflight) error {
 			delete(l.holds, HeldKey{Channel: key.Channel, Key: key.Key})
 		}
 		l.retries = nil
-		l.positions.sweepAll()
+		l.positions.sweep()
 	}
 	if plan != nil {
 		l.window.add(plan)

@@ -1,7 +1,8 @@
 package relay
 
 import (
-	"math"
+	"cmp"
+	"maps"
 	"slices"
 	"time"
 )
@@ -22,21 +23,14 @@ type positions struct {
 	taken map[int64]struct{} // read, and not removed from the table yet
 	gaps  []gap              // in order, not touching each other
 
-	sweep     sweep
+	sweeping  bool // everything below high is being read
 	nextSweep time.Time
 }
 
-// A gap is positions that were skipped, both ends included.
+// A gap is positions that were skipped.
 type gap struct {
-	first, last int64
-	until       time.Time
-}
-
-// A sweep is a reading of what lies below, in several queries.
-type sweep struct {
-	running bool
-	after   int64 // where the next query goes on
-	upTo    int64
+	Range
+	until time.Time
 }
 
 const (
@@ -44,11 +38,8 @@ const (
 	// that stays open longer after its append keeps its messages, but not
 	// their place in front of later ones of the same key.
 	gapTTL = time.Minute
-	// maxListed is the number of skipped positions that are listed one by
-	// one; with more of them, the whole range is read again.
-	maxListed = 4096
-	// maxGaps bounds the memory for gaps; the sweep looks after the rest.
-	maxGaps       = 1 << 15
+	// maxGaps bounds the number of gaps; the sweep looks after the rest.
+	maxGaps       = 4096
 	sweepInterval = time.Second
 )
 
@@ -70,68 +61,66 @@ func (p *positions) remove(ps []int64) {
 	}
 }
 
-// sweepAll makes the next queries a sweep over everything up to the highest
-// position: rows were put back there that must come before anything newer.
-func (p *positions) sweepAll() {
-	p.sweep = sweep{running: true, upTo: p.high}
-}
+// sweep makes the next query one over everything below the highest position.
+// Rows that were put back there must come before anything newer.
+func (p *positions) sweep() { p.sweeping = true }
 
-// next is the query to make now, and whether it belongs to a sweep.
-func (p *positions) next(limit, bytes int) (Query, bool) {
+// next is the query to make now.
+func (p *positions) next(limit, bytes int) Query {
 	now := p.now()
 	p.gaps = slices.DeleteFunc(p.gaps, func(g gap) bool { return now.After(g.until) })
-	if !p.sweep.running && !now.Before(p.nextSweep) {
-		p.nextSweep = now.Add(sweepInterval)
-		// Rows on their way would be read for nothing: this sweep ends below them.
-		p.sweep = sweep{running: true, upTo: p.lowestTaken() - 1}
+	if p.sweeping || !now.Before(p.nextSweep) {
+		p.sweeping, p.nextSweep = true, now.Add(sweepInterval)
+		return Query{Ranges: p.notTaken(), RangeLimit: limit}
 	}
-	if p.sweep.running {
-		return Query{After: p.sweep.after, UpTo: p.sweep.upTo, Limit: limit, Bytes: bytes}, true
-	}
-	listed, fits := p.listGaps()
-	if !fits {
-		// Rows on their way are read again, so they must not fill the answer.
-		return Query{After: p.gaps[0].first - 1, UpTo: math.MaxInt64, Limit: limit + len(p.taken), Bytes: 8 * bytes}, false
-	}
-	return Query{Positions: listed, After: p.high, UpTo: math.MaxInt64, Limit: limit, Bytes: bytes}, false
-}
-
-func (p *positions) lowestTaken() int64 {
-	lowest := p.high + 1
-	for position := range p.taken {
-		lowest = min(lowest, position)
-	}
-	return lowest
-}
-
-func (p *positions) listGaps() (listed []int64, fits bool) {
+	q := Query{RangeLimit: limit, After: p.high, Limit: limit, Bytes: bytes}
 	for _, g := range p.gaps {
-		if g.last-g.first >= int64(maxListed-len(listed)) {
-			return nil, false
-		}
-		for position := g.first; position <= g.last; position++ {
-			listed = append(listed, position)
-		}
+		q.Ranges = append(q.Ranges, g.Range)
 	}
-	return listed, true
+	return q
 }
 
-// seen takes the answer to a query and returns the rows that are new, by position.
-// They count as taken from now on.
-func (p *positions) seen(swept bool, rows []Row) []Row {
-	if swept {
-		p.advanceSweep(rows)
-	}
-	fresh := make([]Row, 0, len(rows))
-	for _, r := range rows {
-		if _, known := p.taken[r.Position]; !known {
-			p.taken[r.Position] = struct{}{}
-			fresh = append(fresh, r)
+// notTaken is everything up to the highest position but the rows on their way,
+// which would be read for nothing.
+func (p *positions) notTaken() []Range {
+	free := int64(1)
+	var all []Range
+	for _, taken := range ranges(slices.Sorted(maps.Keys(p.taken))) {
+		if free < taken.First {
+			all = append(all, Range{free, taken.First - 1})
 		}
+		free = taken.Last + 1
 	}
-	slices.SortFunc(fresh, func(a, b Row) int { return compare(a.Position, b.Position) })
+	if free <= p.high {
+		all = append(all, Range{free, p.high})
+	}
+	return all
+}
+
+// seen takes the answer to q and returns the rows that are new, by position.
+// They count as taken from now on.
+func (p *positions) seen(q Query, rows []Row) []Row {
+	if q.Limit == 0 {
+		// A full answer may have left rows out: the sweep goes on.
+		p.sweeping = len(rows) >= q.RangeLimit
+	}
+	slices.SortFunc(rows, func(a, b Row) int { return cmp.Compare(a.Position, b.Position) })
+	fresh := make([]Row, 0, len(rows))
 	until := p.now().Add(gapTTL)
-	for _, r := range fresh {
+	inGaps := 0
+	for _, r := range rows {
+		if r.Position <= q.After {
+			inGaps++
+		} else if q.Limit > 0 && inGaps > 0 && inGaps >= q.RangeLimit {
+			// There may be more rows in the gaps than were returned, and they may
+			// have been committed before these: those first.
+			break
+		}
+		if _, known := p.taken[r.Position]; known {
+			continue
+		}
+		p.taken[r.Position] = struct{}{}
+		fresh = append(fresh, r)
 		if r.Position > p.high {
 			p.skip(p.high+1, r.Position-1, until)
 			p.high = r.Position
@@ -142,26 +131,20 @@ func (p *positions) seen(swept bool, rows []Row) []Row {
 	return fresh
 }
 
-// skip adds the positions from first to last to the gaps. Before the first row
-// of all, nothing is known of what is below: only as many positions count as
-// can be listed.
+// skip adds the positions from first to last to the gaps.
 func (p *positions) skip(first, last int64, until time.Time) {
-	if p.high == 0 {
-		first = max(first, last-maxListed/4)
+	if first <= last && len(p.gaps) < maxGaps {
+		p.gaps = append(p.gaps, gap{Range{first, last}, until})
 	}
-	if first > last || len(p.gaps) >= maxGaps {
-		return
-	}
-	p.gaps = append(p.gaps, gap{first, last, until})
 }
 
 // fill takes one position out of its gap.
 func (p *positions) fill(position int64) {
 	i, found := slices.BinarySearchFunc(p.gaps, position, func(g gap, at int64) int {
 		switch {
-		case g.last < at:
+		case g.Last < at:
 			return -1
-		case g.first > at:
+		case g.First > at:
 			return 1
 		}
 		return 0
@@ -171,33 +154,24 @@ func (p *positions) fill(position int64) {
 	}
 	g := p.gaps[i]
 	var rest []gap
-	if g.first < position {
-		rest = append(rest, gap{g.first, position - 1, g.until})
+	if g.First < position {
+		rest = append(rest, gap{Range{g.First, position - 1}, g.until})
 	}
-	if position < g.last {
-		rest = append(rest, gap{position + 1, g.last, g.until})
+	if position < g.Last {
+		rest = append(rest, gap{Range{position + 1, g.Last}, g.until})
 	}
 	p.gaps = slices.Replace(p.gaps, i, i+1, rest...)
 }
 
-// advanceSweep moves the sweep on behind the rows of its last answer; an empty
-// answer ends it.
-func (p *positions) advanceSweep(rows []Row) {
-	if len(rows) == 0 {
-		p.sweep = sweep{}
-		return
+// ranges joins positions, which are in order, to ranges.
+func ranges(positions []int64) []Range {
+	var all []Range
+	for _, p := range positions {
+		if n := len(all); n > 0 && all[n-1].Last == p-1 {
+			all[n-1].Last = p
+		} else {
+			all = append(all, Range{p, p})
+		}
 	}
-	for _, r := range rows {
-		p.sweep.after = max(p.sweep.after, r.Position)
-	}
-}
-
-func compare(a, b int64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
+	return all
 }

@@ -95,19 +95,26 @@ type Row struct {
 	Err error
 }
 
-// A Query selects rows, all in one snapshot of the database: those at the
-// listed positions, together with the first Limit of those above After up to
-// and including UpTo. The one snapshot is what keeps a key in order: whoever
-// committed before a row that is seen is seen too.
+// A Query selects rows in two parts, which one statement reads in one snapshot
+// of the database: rows in Ranges, and rows above After. The one snapshot is
+// what keeps a key in order: whoever committed before a row that is seen is seen
+// too.
 type Query struct {
-	Positions   []int64
-	After, UpTo int64
-	// Limit bounds the number of rows from the range; with 0 no range is read.
-	// Bytes ends the range early once the sum of payloads has reached it; 0
-	// means no bound. Rows at Positions are returned in any case.
+	// Ranges are in order and do not overlap; all are below After if Limit
+	// is not 0. There are at most a few thousand, most of them a single
+	// position that was skipped. At most RangeLimit rows are read from them,
+	// the lowest; 0 means no bound.
+	Ranges     []Range
+	RangeLimit int
+	// After is where the second part begins: its lowest Limit rows; 0 means
+	// none. It ends early once the sum of its payloads has reached Bytes.
+	After int64
 	Limit int
 	Bytes int
 }
+
+// A Range is the positions from First to Last, both included.
+type Range struct{ First, Last int64 }
 
 // A Plan fixes numbers before publishing: the rows at its positions, in this
 // order, get the next numbers of their lanes. Whoever reads the same rows again

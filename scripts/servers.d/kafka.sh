@@ -12,14 +12,15 @@ kafka_missing() {
   local major=0
   command -v java >/dev/null && major=$(java_major)
   if [ "${major:-0}" -lt 17 ]; then echo default-jre-headless; fi
-  if [ ! -f "$BASE/kafka/lib/complete" ] && ! command -v mvn >/dev/null; then echo maven; fi
+  if [ ! -f "$PROGRAMS/kafka/lib/complete" ] && ! command -v mvn >/dev/null; then echo maven; fi
 }
 
 # kafka_install downloads the jars that scripts/kafka/pom.xml names, unless these very jars are there.
 kafka_install() {
-  local dir=$BASE/kafka
+  local dir=$PROGRAMS/kafka
   cmp -s "$ROOT/scripts/kafka/pom.xml" "$dir/lib/complete" && return
   progress "kafka: downloading the broker with mvn"
+  mkdir -p "$dir"
   remove_inside "$dir" lib
   (cd "$ROOT/scripts/kafka" && mvn -B dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$dir/lib") \
     >>"$LOGS/install.log" 2>&1 || fail_with_tail "$LOGS/install.log" "kafka: mvn could not download the broker; check the network and try again"
@@ -27,7 +28,8 @@ kafka_install() {
 }
 
 # kafka_prepare writes the configuration and, once, formats the data directory. Topics are created by who uses them, so
-# that a misspelt name is an error. Internal topics have few partitions: each costs a directory and open files.
+# that a misspelt name is an error. Internal topics have few partitions: each costs a directory and open files. After a
+# kill the controller refuses the broker until the session of the one before has ended, hence the short session.
 kafka_prepare() {
   local dir=$BASE/kafka port
   port=$(port_of kafka)
@@ -54,9 +56,11 @@ share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=4
 group.initial.rebalance.delay.ms=0
 log.cleaner.dedupe.buffer.size=16777216
+broker.session.timeout.ms=4000
+broker.heartbeat.interval.ms=1000
 PROPERTIES
   [ -f "$dir/data/meta.properties" ] && return
-  java -cp "$dir/lib/*" kafka.tools.StorageTool format --standalone --cluster-id "$(kafka_cluster_id)" \
+  java -cp "$PROGRAMS/kafka/lib/*" kafka.tools.StorageTool format --standalone --cluster-id "$(kafka_cluster_id)" \
     --config "$dir/server.properties" >>"$(log_of kafka)" 2>&1 || fail_with_log kafka "formatting the data directory failed"
 }
 
@@ -67,7 +71,7 @@ kafka_recover() { :; }
 
 kafka_command() {
   COMMAND=(java -Xmx512m -XX:+ExitOnOutOfMemoryError -Dlog4j2.configurationFile="file:$ROOT/scripts/kafka/log4j2.properties"
-    -cp "$BASE/kafka/lib/*" kafka.Kafka "$BASE/kafka/server.properties")
+    -cp "$PROGRAMS/kafka/lib/*" kafka.Kafka "$BASE/kafka/server.properties")
 }
 kafka_workdir() { printf '%s' "$BASE/kafka"; }
 

@@ -11,13 +11,13 @@ nats_install() {
   local go version
   version=$(sed -n 's|^.*github.com/nats-io/nats-server/v2 \(v[^ ]*\).*|\1|p' "$ROOT/go.mod")
   [ -n "$version" ] || die "nats: go.mod does not name github.com/nats-io/nats-server/v2"
-  [ -x "$BASE/bin/nats-server" ] && [ "$(cat "$BASE/bin/nats-server.version" 2>/dev/null)" = "$version" ] && return
+  [ -x "$PROGRAMS/bin/nats-server" ] && [ "$(cat "$PROGRAMS/bin/nats-server.version" 2>/dev/null)" = "$version" ] && return
   go=$(command -v go || command -v /usr/local/go/bin/go) || die "nats: go is not installed; install Go from https://go.dev/dl"
   progress "nats: building nats-server $version"
-  mkdir -p "$BASE/bin"
-  (cd "$ROOT" && "$go" build -o "$BASE/bin/nats-server" github.com/nats-io/nats-server/v2) >>"$LOGS/install.log" 2>&1 ||
+  mkdir -p "$PROGRAMS/bin"
+  (cd "$ROOT" && "$go" build -o "$PROGRAMS/bin/nats-server" github.com/nats-io/nats-server/v2) >>"$LOGS/install.log" 2>&1 ||
     fail_with_tail "$LOGS/install.log" "nats: go build failed"
-  printf '%s\n' "$version" >"$BASE/bin/nats-server.version"
+  printf '%s\n' "$version" >"$PROGRAMS/bin/nats-server.version"
 }
 
 nats_prepare() {
@@ -28,7 +28,7 @@ CONF
 }
 
 nats_recover() { :; }
-nats_command() { COMMAND=("$BASE/bin/nats-server" --config "$BASE/nats/nats.conf"); }
+nats_command() { COMMAND=("$PROGRAMS/bin/nats-server" --config "$BASE/nats/nats.conf"); }
 nats_workdir() { printf '%s' "$BASE/nats"; }
 
 # nats_answers asks JetStream for its state over the client protocol, so that it waits until streams are recovered.

@@ -1,0 +1,82 @@
+package metrics
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"tidings.example/relay"
+)
+
+type relayMetrics struct {
+	batch *prometheus.HistogramVec
+	lag   *prometheus.HistogramVec
+	bytes *prometheus.CounterVec
+}
+
+func newRelayMetrics() relayMetrics {
+	source := []string{"source"}
+	return relayMetrics{
+		batch: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "tidings_relay_batch_messages", Help: "Messages per completed batch.",
+			Buckets: prometheus.ExponentialBuckets(1, 4, 8),
+		}, source),
+		lag: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "tidings_relay_lag_seconds", Help: "Age of the oldest message of a batch when the broker held it.",
+			Buckets: seconds,
+		}, source),
+		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tidings_relay_published_payload_bytes_total", Help: "Payload bytes that the broker has acknowledged.",
+		}, source),
+	}
+}
+
+func (m *relayMetrics) collectors() []prometheus.Collector {
+	return []prometheus.Collector{m.batch, m.lag, m.bytes}
+}
+
+// RelayObserver returns what to set as the Observer of relays.
+func (m *Metrics) RelayObserver() relay.Observer { return relayObserver{&m.relay} }
+
+type relayObserver struct{ m *relayMetrics }
+
+func (o relayObserver) Batch(b relay.Batch) {
+	o.m.batch.WithLabelValues(b.Source).Observe(float64(b.Rows))
+	o.m.lag.WithLabelValues(b.Source).Observe(time.Since(b.Oldest).Seconds())
+	o.m.bytes.WithLabelValues(b.Source).Add(float64(b.Bytes))
+}
+
+func (relayObserver) SetAside(relay.SetAside) {}
+
+// WatchRelay shows what stats returns, under the name of the relay's source.
+// It must be called once per source.
+func (m *Metrics) WatchRelay(source string, stats func() relay.Stats) {
+	labels := prometheus.Labels{"source": source}
+	counter := func(name, help string, value func(relay.Stats) float64) {
+		m.registry.MustRegister(prometheus.NewCounterFunc(
+			prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels}, func() float64 { return value(stats()) }))
+	}
+	gauge := func(name, help string, value func(relay.Stats) float64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(
+			prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, func() float64 { return value(stats()) }))
+	}
+	counter("tidings_relay_published_messages_total", "Messages that the broker has acknowledged.",
+		func(s relay.Stats) float64 { return float64(s.Published) })
+	counter("tidings_relay_repeated_messages_total", "Published messages that the broker may have twice.",
+		func(s relay.Stats) float64 { return float64(s.Repeated) })
+	counter("tidings_relay_set_aside_rows_total", "Outbox rows that could not be published, and rows behind them.",
+		func(s relay.Stats) float64 { return float64(s.SetAside) })
+	counter("tidings_relay_epochs_total", "Epochs that this relay has opened.",
+		func(s relay.Stats) float64 { return float64(s.Epochs) })
+	gauge("tidings_relay_in_flight_messages", "Messages handed to the broker and not acknowledged.",
+		func(s relay.Stats) float64 { return float64(s.InFlight) })
+	gauge("tidings_relay_held_keys", "Keys with set-aside outbox rows.",
+		func(s relay.Stats) float64 { return float64(s.Held) })
+	gauge("tidings_relay_leading", "1 while this relay holds the lease, else 0.",
+		func(s relay.Stats) float64 {
+			if s.Role == relay.Leading {
+				return 1
+			}
+			return 0
+		})
+}

@@ -306,7 +306,12 @@ func (l *leader) commit(ctx context.Context, c Change, plan *inflight) error {
 }
 
 // publish hands the messages of a plan over that are not acknowledged yet.
+// After a failure nothing is handed over until everything before has been
+// published again: the plan waits in the window for that.
 func (l *leader) publish(ctx context.Context, p *inflight) {
+	if err, _ := l.window.failed(); err != nil {
+		return
+	}
 	ms, done := l.window.unsent(p)
 	l.status.sent()
 	l.cfg.Broker.Publish(ctx, ms, done)

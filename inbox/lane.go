@@ -18,7 +18,9 @@ type LaneState struct {
 	// Gaps counts the numbers that were found missing, and Late those of them
 	// that came after all.
 	Gaps, Late uint64
-	// HandledAt is when Last was handled, by the consumer's clock.
+	// HandledAt is when Last was handled, by the consumer's clock, or when
+	// the youngest message of the lane was made, by its producer's, if that
+	// is later: a clock that is ahead must not make duplicates look new.
 	HandledAt time.Time
 }
 

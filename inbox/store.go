@@ -106,3 +106,10 @@ type ParkedStore[Tx any] interface {
 	// than age ago, at most limit at a time, and returns how many those were.
 	Forget(ctx context.Context, subscriber string, age time.Duration, limit int) (int, error)
 }
+
+// A HeldCounter is a store that can count held keys; it is optional.
+type HeldCounter interface {
+	// CountHeld returns how many keys of the subscriber are held, and for how
+	// long the one has been that was held first; 0 for none.
+	CountHeld(ctx context.Context, subscriber string) (keys int, oldest time.Duration, err error)
+}

@@ -1,0 +1,154 @@
+package natsjs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// A reader reads the records of some subjects of one stream, in order and
+// without a gap, across lost connections and restarts of the server. It keeps
+// nothing on the server but a consumer that expires.
+type reader struct {
+	js        jetstream.JetStream
+	conn      *nats.Conn
+	connected *broadcast
+	log       *slog.Logger
+	stream    string
+	subject   string
+	// next is the sequence to start at. 0 starts with the last record of each
+	// subject, for buckets.
+	next uint64
+}
+
+func (b *Broker) reader(stream, subject string, next uint64) *reader {
+	return &reader{js: b.js, conn: b.conn, connected: b.connected, log: b.log, stream: stream, subject: subject, next: next}
+}
+
+const (
+	// prefetch bounds how many records, and how many bytes of them, are asked
+	// for ahead of time. The bytes must have room for one record of any size.
+	prefetch      = 512
+	prefetchBytes = 16 << 20
+	// heartbeat is how often the server shows that it still serves a reader
+	// while there is nothing to read.
+	heartbeat = 3 * time.Second
+	// consumerTime is after which time the server forgets a reader.
+	consumerTime = time.Minute
+)
+
+// read calls handle for each record until ctx is done, and then returns nil. It
+// returns an error if the stream is gone.
+func (r *reader) read(ctx context.Context, handle func(record)) error {
+	for attempt := 0; ; attempt++ {
+		back := r.connected.wait()
+		before := r.next
+		err := r.consume(ctx, back, handle)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			return &missingError{absent: true, reason: fmt.Sprintf("stream %q is gone", r.stream)}
+		}
+		if r.next != before {
+			attempt = 0
+		}
+		if attempt > 0 {
+			r.log.Debug("reading from NATS is interrupted", "stream", r.stream, "error", err)
+		}
+		if pause(ctx, attempt, back) != nil {
+			return nil
+		}
+	}
+}
+
+// consume reads through one consumer until something goes wrong with it, or
+// the connection has come back: what was on its way is lost then.
+func (r *reader) consume(ctx context.Context, back <-chan struct{}, handle func(record)) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	consumer, err := r.create(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.remove(consumer)
+	records, err := consumer.Messages(
+		jetstream.PullMaxMessagesWithBytesLimit(prefetch, prefetchBytes),
+		jetstream.PullHeartbeat(heartbeat),
+		jetstream.WithMessagesErrOnMissingHeartbeat(true),
+	)
+	if err != nil {
+		return err
+	}
+	defer records.Stop()
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-back:
+			cancel(errors.New("the connection was lost"))
+		case <-ctx.Done():
+		}
+	}()
+	defer func() { cancel(nil); <-watched }()
+	next := jetstream.NextContext(ctx)
+	for order := uint64(1); ; order++ {
+		msg, err := records.Next(next)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		meta, err := msg.Metadata()
+		if err != nil {
+			return err
+		}
+		// The consumer numbers what it sends; a record may be lost on the way.
+		if meta.Sequence.Consumer != order {
+			return fmt.Errorf("record %d of the consumer came in place of %d", meta.Sequence.Consumer, order)
+		}
+		handle(record{msg: msg, sequence: meta.Sequence.Stream, time: meta.Timestamp})
+		r.next = meta.Sequence.Stream + 1
+	}
+}
+
+func (r *reader) create(ctx context.Context) (jetstream.Consumer, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTime)
+	defer cancel()
+	c := jetstream.ConsumerConfig{
+		FilterSubject:     r.subject,
+		AckPolicy:         jetstream.AckNonePolicy,
+		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:       r.next,
+		MemoryStorage:     true,
+		Replicas:          1,
+		InactiveThreshold: consumerTime,
+	}
+	if r.next == 0 {
+		c.DeliverPolicy, c.OptStartSeq = jetstream.DeliverLastPerSubjectPolicy, 0
+	}
+	consumer, err := r.js.CreateConsumer(ctx, r.stream, c)
+	if err != nil {
+		return nil, fmt.Errorf("create consumer: %w", err)
+	}
+	return consumer, nil
+}
+
+// remove removes the consumer at once, where that is quick. Otherwise the
+// server forgets it after a while.
+func (r *reader) remove(c jetstream.Consumer) {
+	if r.conn.Status() != nats.CONNECTED {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := r.js.DeleteConsumer(ctx, r.stream, c.CachedInfo().Name); err != nil {
+		r.log.Debug("NATS consumer could not be removed", "stream", r.stream, "error", err)
+	}
+}

@@ -21,13 +21,15 @@ import (
 type Metrics struct {
 	registry *prometheus.Registry
 	relay    relayMetrics
+	inbox    inboxMetrics
 }
 
 // New returns metrics with those of the Go runtime and the process in them.
 func New() *Metrics {
-	m := &Metrics{registry: prometheus.NewRegistry(), relay: newRelayMetrics()}
+	m := &Metrics{registry: prometheus.NewRegistry(), relay: newRelayMetrics(), inbox: newInboxMetrics()}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.registry.MustRegister(m.relay.collectors()...)
+	m.registry.MustRegister(m.inbox.collectors()...)
 	return m
 }
 

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"reflect"
@@ -82,7 +83,7 @@ func (s *Subscriber[Tx]) add(key routeKey, handle inbox.Handler[Tx]) error {
 func typed[Tx any, T Event](a Aggregate, handler func(ctx context.Context, tx Tx, e Of[T]) error) inbox.Handler[Tx] {
 	codec := a.codec()
 	return func(ctx context.Context, tx Tx, m *tidings.Message) error {
-		e := Of[T]{AggregateID: m.Key, Message: m}
+		e := Of[T]{AggregateID: cmp.Or(m.Key, m.Subject), Message: m}
 		zero, isPointer := newEvent[T]()
 		e.Data = zero
 		var target any = &e.Data

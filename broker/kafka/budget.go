@@ -1,0 +1,80 @@
+package kafka
+
+import (
+	"context"
+	"sync"
+)
+
+// Bounds on what is on its way to the cluster, over all topics. They are far
+// above what is on its way at full speed, and keep a relay small while the
+// cluster is away.
+const (
+	maxRecords = 8192
+	maxBytes   = 8 << 20
+)
+
+// A budget bounds the records and bytes that are on their way. One record
+// larger than the bound passes alone.
+type budget struct {
+	mu      sync.Mutex
+	records int
+	bytes   int
+	// freed is closed when there is room again; nil while nobody waits.
+	freed chan struct{}
+	// idle is closed when nothing is on its way; nil while nobody waits.
+	idle chan struct{}
+}
+
+// take waits until a record of this size may go, or ctx is done.
+func (b *budget) take(ctx context.Context, size int) error {
+	b.mu.Lock()
+	for b.records >= maxRecords || b.bytes > 0 && b.bytes+size > maxBytes {
+		if b.freed == nil {
+			b.freed = make(chan struct{})
+		}
+		freed := b.freed
+		b.mu.Unlock()
+		select {
+		case <-freed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		b.mu.Lock()
+	}
+	b.records++
+	b.bytes += size
+	b.mu.Unlock()
+	return nil
+}
+
+// give returns what was taken. Waiters are woken only once a quarter is free:
+// woken for every record they would send batches of one.
+func (b *budget) give(size int) {
+	b.mu.Lock()
+	b.records--
+	b.bytes -= size
+	if b.freed != nil && b.records <= maxRecords*3/4 && b.bytes <= maxBytes*3/4 {
+		close(b.freed)
+		b.freed = nil
+	}
+	if b.idle != nil && b.records == 0 {
+		close(b.idle)
+		b.idle = nil
+	}
+	b.mu.Unlock()
+}
+
+// wait returns when nothing is on its way.
+func (b *budget) wait() {
+	b.mu.Lock()
+	if b.records == 0 {
+		b.mu.Unlock()
+		return
+	}
+	if b.idle == nil {
+		b.idle = make(chan struct{})
+	}
+	idle := b.idle
+	b.mu.Unlock()
+	<-idle
+}

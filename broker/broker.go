@@ -40,6 +40,12 @@ type Publisher interface {
 	// all outstanding calls of done and publishes again from the first
 	// message that failed, in order.
 	//
+	// Nothing is stored of what is handed over with a ctx that is done. A
+	// caller that hands over further messages before it has heard of earlier
+	// ones needs that: the report of a failure can come between its decision
+	// to call Publish and the call. It gives its calls one ctx and cancels
+	// that inside done, at the first failure.
+	//
 	// The messages must not be changed until done was called for them.
 	Publish(ctx context.Context, ms []*tidings.Message, done func(i int, err error))
 }

@@ -146,6 +146,25 @@ func (r *recorder) wait(t *testing.T, what string, enough func(got []broker.Deli
 	}
 }
 
+// await waits for n deliveries as wait does, on any goroutine: it gives up
+// without a word.
+func (r *recorder) await(n int) {
+	deadline := time.After(patience)
+	for {
+		r.mu.Lock()
+		got, changed := len(r.got), r.changed
+		r.mu.Unlock()
+		if got >= n {
+			return
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			return
+		}
+	}
+}
+
 func (r *recorder) waitCount(t *testing.T, n int) []broker.Delivery {
 	t.Helper()
 	return r.wait(t, fmt.Sprintf("%d deliveries", n), func(got []broker.Delivery) bool { return len(got) >= n })

@@ -11,6 +11,7 @@ type faults struct {
 	// failing counts, per lane, the failures that are not reported yet:
 	// until they are, nothing of the lane may be stored.
 	failing map[lane]int
+	calls   map[*call]bool
 	hold    int
 	held    []report
 	// restored is not nil while the broker is cut off; closed afterwards.

@@ -63,7 +63,7 @@ func New(c Config) *Broker {
 		maxMessage: c.MaxMessage,
 		channels:   map[string][]*partition{},
 		groups:     map[string]*group{},
-		faults:     faults{failing: map[lane]int{}},
+		faults:     faults{failing: map[lane]int{}, calls: map[*call]bool{}},
 	}
 }
 

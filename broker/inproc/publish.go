@@ -11,6 +11,18 @@ import (
 // A lane is what keeps its order: an ordering key of a channel.
 type lane struct{ channel, key string }
 
+// A call is a call of Publish that has stored nothing yet. Its messages were
+// handed over before the failures that are reported meanwhile.
+type call struct{ failed map[lane]bool }
+
+func (b *Broker) begin() *call {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c := &call{failed: map[lane]bool{}}
+	b.faults.calls[c] = true
+	return c
+}
+
 // A report is a call of done that is due.
 type report struct {
 	done func(i int, err error)
@@ -23,6 +35,9 @@ type report struct {
 func (b *Broker) Check(_ context.Context, m *tidings.Message) error {
 	if err := m.Validate(); err != nil {
 		return err
+	}
+	if m.Source == "" {
+		return &tidings.InvalidError{Field: "source", Rule: "is empty"}
 	}
 	if size := sizeOf(m); size > b.maxMessage {
 		return fmt.Errorf("message %s has %d bytes, more than %d: %w", m.ID, size, b.maxMessage, broker.ErrTooLarge)
@@ -41,13 +56,18 @@ func sizeOf(m *tidings.Message) int {
 // Publish stores the messages at once. done is called before it returns,
 // unless acknowledgements are held. While the broker is cut off it blocks.
 func (b *Broker) Publish(ctx context.Context, ms []*tidings.Message, done func(i int, err error)) {
+	c := b.begin()
 	err := b.reachable(ctx)
 	b.publishing.Lock()
 	defer b.publishing.Unlock()
 	b.mu.Lock()
+	delete(b.faults.calls, c)
+	if err == nil && ctx.Err() != nil {
+		err = fmt.Errorf("publish: %w", ctx.Err())
+	}
 	reports := make([]report, len(ms))
 	for i, m := range ms {
-		reports[i] = b.publishOne(m, err)
+		reports[i] = b.publishOne(c, m, err)
 		reports[i].done, reports[i].i = done, i
 	}
 	hold := b.faults.hold > 0
@@ -61,12 +81,12 @@ func (b *Broker) Publish(ctx context.Context, ms []*tidings.Message, done func(i
 }
 
 // publishOne stores a message, or says why not. b.mu is held.
-func (b *Broker) publishOne(m *tidings.Message, err error) report {
+func (b *Broker) publishOne(c *call, m *tidings.Message, err error) report {
 	l := lane{m.Channel, m.OrderingKey()}
 	fault := b.faults.next()
 	switch {
 	case err != nil:
-	case b.faults.failing[l] > 0:
+	case b.faults.failing[l] > 0 || c.failed[l]:
 		// Handed over before the failure of an earlier one was reported.
 		err = fmt.Errorf("publish message %s: an earlier one of its key failed", m.ID)
 	case fault.err != nil && !fault.stored:
@@ -91,6 +111,9 @@ func (b *Broker) report(reports []report) {
 		}
 		if b.faults.failing[r.lane]--; b.faults.failing[r.lane] == 0 {
 			delete(b.faults.failing, r.lane)
+		}
+		for c := range b.faults.calls {
+			c.failed[r.lane] = true
 		}
 	}
 	b.mu.Unlock()

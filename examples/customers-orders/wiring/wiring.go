@@ -1,0 +1,134 @@
+// Package wiring is how a service of the sample is put together: handlers of
+// events become an inbox, the outbox gets a relay, and both wait for what they
+// need. To test a service, make its Part on a SQLite file and broker/inproc.
+package wiring
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net/http"
+
+	"tidings.example/event"
+	"tidings.example/examples/customers-orders/events"
+	"tidings.example/examples/customers-orders/sqldb"
+	"tidings.example/examples/customers-orders/web"
+	"tidings.example/inbox"
+	"tidings.example/internal/connect"
+	"tidings.example/relay"
+	"tidings.example/service"
+)
+
+// Config is what a service of the sample needs. DB and Broker are required.
+type Config struct {
+	// DB is the service's own database, which no other service touches.
+	DB     *connect.Database
+	Broker *connect.Broker
+	// Names are the names on the broker; they are the same for all services.
+	Names events.Names
+	// BatchSize is how many events may share one transaction. Default 32.
+	BatchSize int
+	// WithoutRelay leaves the outbox to a relay that runs elsewhere.
+	WithoutRelay bool
+	// Logger gets what people should know. Default: nothing is logged.
+	Logger *slog.Logger
+	// Metrics gets figures of the relay, the inbox and requests; it may be nil.
+	Metrics *Metrics
+}
+
+const defaultBatch = 32
+
+// Validate returns an error naming the field that is missing.
+func (c Config) Validate() error {
+	switch {
+	case c.DB == nil:
+		return errors.New("DB is missing")
+	case c.Broker == nil:
+		return errors.New("Broker is missing")
+	}
+	return nil
+}
+
+// A Part is one service: its HTTP handler, and what runs in the background.
+type Part struct {
+	Name    string
+	Handler http.Handler
+	Inbox   service.Component
+	// Relay is nil for a service that publishes nothing, or whose relay runs elsewhere.
+	Relay   service.Component
+	migrate func(ctx context.Context) error
+}
+
+// Migrate creates the tables that are missing. It is called before anything runs.
+func (p *Part) Migrate(ctx context.Context) error { return p.migrate(ctx) }
+
+// A Service is what a service of the sample consists of.
+type Service struct {
+	Name string
+	// Migrations has a folder of SQL files for each kind of database.
+	Migrations fs.FS
+	Handler    http.Handler
+	Subscriber *event.Subscriber[*sql.Tx]
+	// Publishes says whether there is an outbox to empty.
+	Publishes bool
+}
+
+// Part puts a service together.
+func (c Config) Part(s Service) (*Part, error) {
+	logger := c.logger(s.Name)
+	channels := NewChannels(c.Broker, c.Names, logger)
+	in, err := c.inbox(s.Subscriber, logger)
+	if err != nil {
+		return nil, err
+	}
+	part := &Part{Name: s.Name, Handler: s.Handler, Inbox: channels.Before(in),
+		migrate: func(ctx context.Context) error { return sqldb.DB{Database: c.DB}.Migrate(ctx, s.Name, s.Migrations) }}
+	if c.WithoutRelay || !s.Publishes {
+		return part, nil
+	}
+	r, err := c.relay(c.Names.Source(s.Name), logger)
+	if err != nil {
+		return nil, err
+	}
+	part.Relay = channels.Before(r)
+	return part, nil
+}
+
+// Routes returns routes that report as the configuration says.
+func (c Config) Routes(name string) *web.Routes {
+	return web.NewRoutes(web.Config{Logger: c.logger(name), Transient: c.DB.Inbox.Transient, Observe: c.Metrics.RequestsOf(name)})
+}
+
+func (c Config) inbox(sub *event.Subscriber[*sql.Tx], logger *slog.Logger) (*inbox.Inbox[*sql.Tx], error) {
+	cfg := inbox.Config[*sql.Tx]{Store: c.DB.Inbox, Broker: c.Broker, BatchSize: cmp.Or(c.BatchSize, defaultBatch), Logger: logger}
+	if c.Metrics != nil {
+		cfg.Observer = c.Metrics.tidings.InboxObserver()
+	}
+	in, err := sub.Inbox(cfg)
+	if err == nil && c.Metrics != nil {
+		c.Metrics.tidings.WatchInbox(sub.Name(), in.Stats)
+	}
+	return in, err
+}
+
+func (c Config) relay(source string, logger *slog.Logger) (*relay.Relay, error) {
+	cfg := relay.Config{Source: c.DB.Relay(source), Broker: c.Broker, Logger: logger}
+	if c.Metrics != nil {
+		cfg.Observer = c.Metrics.tidings.RelayObserver()
+	}
+	r, err := relay.New(cfg)
+	if err == nil && c.Metrics != nil {
+		c.Metrics.tidings.WatchRelay(source, r.Stats)
+	}
+	return r, err
+}
+
+func (c Config) logger(name string) *slog.Logger {
+	if c.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return c.Logger.With("service", name)
+}

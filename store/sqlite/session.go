@@ -29,7 +29,8 @@ type session struct {
 var _ relay.Session = (*session)(nil)
 
 func newSession(ctx context.Context, source *Source, fence int64, ttl time.Duration) (*session, error) {
-	s := &session{source: source, db: source.db, fence: fence, ttl: ttl, synced: source.db.synchronous}
+	s := &session{source: source, db: source.db, fence: fence, ttl: ttl, synced: source.db.synchronous,
+		wake: waiting{probe: firstProbe}}
 	var err error
 	if s.reader, err = s.db.sql.Conn(ctx); err != nil {
 		return nil, err

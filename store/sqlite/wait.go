@@ -9,9 +9,11 @@ import (
 )
 
 const (
-	// probeInterval is how often a session asks whether another process has
-	// written: the answer comes from shared memory and takes microseconds.
-	probeInterval = 25 * time.Millisecond
+	// A session asks whether another process has written: the answer comes
+	// from shared memory and takes microseconds. After rows were read it asks
+	// every firstProbe, and then less and less often, down to every lastProbe.
+	firstProbe = time.Millisecond
+	lastProbe  = 25 * time.Millisecond
 	// After an append whose commit this package does not see, a session
 	// looks for it this often and this long.
 	commitInterval = 500 * time.Microsecond
@@ -24,6 +26,8 @@ type waiting struct {
 	high   int64 // the highest position ever read
 	// version is the database's at the last read that found nothing more.
 	version int64
+	// probe is the pause before the next question.
+	probe time.Duration
 }
 
 // beforeRead forgets a signal: whatever it announced is committed, and the
@@ -40,6 +44,9 @@ func (s *session) beforeRead(q relay.Query) {
 }
 
 func (s *session) afterRead(rows []relay.Row) {
+	if len(rows) > 0 {
+		s.wake.probe = firstProbe
+	}
 	for i := range rows {
 		s.wake.high = max(s.wake.high, rows[i].Position)
 	}
@@ -52,12 +59,13 @@ const (
 )
 
 // Wait returns at once after a commit of this process that has appended, and
-// within probeInterval after one of another process.
+// within lastProbe after one of another process.
 func (s *session) Wait(ctx context.Context, idle time.Duration) error {
 	end := time.Now().Add(idle)
 	urgent := time.Time{} // look often until then
 	for {
-		pause := min(probeInterval, time.Until(end))
+		pause := min(s.wake.probe, time.Until(end))
+		s.wake.probe = min(s.wake.probe+s.wake.probe/8+1, lastProbe)
 		if time.Now().Before(urgent) {
 			pause = commitInterval
 		}

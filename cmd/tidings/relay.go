@@ -93,14 +93,14 @@ func (s *relaySettings) check() error {
 	if s.wait < 0 || s.progress < 0 || s.idle <= 0 {
 		return usagef("--wait, --progress and --idle must not be negative, and --idle not 0")
 	}
+	if s.addr == "" {
+		return nil
+	}
 	return checkAddr("--http", s.addr)
 }
 
-// checkAddr refuses an address that cannot be listened on; empty is allowed.
+// checkAddr refuses an address that cannot be listened on.
 func checkAddr(flag, addr string) error {
-	if addr == "" {
-		return nil
-	}
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		return usagef("%s: %q is not host:port, as in 127.0.0.1:8080", flag, shorten(addr, 60))
 	}

@@ -78,3 +78,21 @@ func MigrationSQL(rawURL string) (string, error) {
 	}
 	return l.spec.migrations.MigrationSQL()
 }
+
+// DatabaseKind returns "sqlite", "postgres" or "mysql" for a URL, or a [*URLError].
+func DatabaseKind(rawURL string) (string, error) {
+	l, err := parse("database", rawURL, databaseSchemes)
+	if err != nil {
+		return "", err
+	}
+	return l.spec.kind, nil
+}
+
+// BrokerKind returns "nats" or "kafka" for a URL, or a [*URLError].
+func BrokerKind(rawURL string) (string, error) {
+	l, err := parse("broker", rawURL, brokerSchemes)
+	if err != nil {
+		return "", err
+	}
+	return l.spec.kind, nil
+}

@@ -6,13 +6,14 @@ import "tidings.example/store/sqlite"
 // in which error texts offer them.
 var (
 	databaseSchemes = []scheme{
-		{name: "sqlite", example: "sqlite:orders.db", file: true, params: sqliteParams,
+		{name: "sqlite", kind: "sqlite", example: "sqlite:orders.db", file: true, params: sqliteParams,
 			openDatabase: openSQLite, migrations: new(sqlite.Admin)},
 	}
 	brokerSchemes = []scheme{
-		{name: "nats", example: "nats://host:4222", params: natsParams, openBroker: openNATS},
-		{name: "tls", example: "tls://host:4222", params: natsParams, openBroker: openNATS, alias: true},
-		{name: "ws", example: "ws://host:80", params: natsParams, openBroker: openNATS, alias: true},
-		{name: "wss", example: "wss://host:443", params: natsParams, openBroker: openNATS, alias: true},
+		{name: "kafka", kind: "kafka", example: "kafka://host:9092", params: kafkaParams, openBroker: openKafka},
+		{name: "nats", kind: "nats", example: "nats://host:4222", params: natsParams, openBroker: openNATS},
+		{name: "tls", kind: "nats", example: "tls://host:4222", params: natsParams, openBroker: openNATS, alias: true},
+		{name: "ws", kind: "nats", example: "ws://host:80", params: natsParams, openBroker: openNATS, alias: true},
+		{name: "wss", kind: "nats", example: "wss://host:443", params: natsParams, openBroker: openNATS, alias: true},
 	}
 )

@@ -26,6 +26,8 @@ func badURL(format string, args ...any) error {
 type location struct {
 	raw, scheme    string
 	spec           *scheme
+	authority      string // what stands between // and the path, as it was written
+	query          string
 	user, password string
 	hosts          []string // host or host:port, at least one unless the scheme names a file
 	path           string
@@ -44,7 +46,7 @@ func parse(kind, raw string, schemes []scheme) (location, error) {
 	if i < 0 {
 		return location{}, unknownScheme(kind, name, schemes)
 	}
-	l := location{raw: raw, scheme: name, spec: &schemes[i]}
+	l := location{raw: name + ":" + rest, scheme: name, spec: &schemes[i]}
 	rest, query, _ := strings.Cut(rest, "?")
 	if err := l.parseParams(query, schemes[i].params); err != nil {
 		return location{}, err
@@ -58,6 +60,7 @@ func parse(kind, raw string, schemes []scheme) (location, error) {
 // scheme is what a URL may begin with, and what it then may hold.
 type scheme struct {
 	name    string
+	kind    string
 	example string
 	params  []string
 	// openDatabase and migrations are set for databases, openBroker for brokers.
@@ -66,6 +69,8 @@ type scheme struct {
 	openBroker   func(context.Context, location, Options) (*Broker, error)
 	// file says that a path follows, not a server.
 	file bool
+	// maintenance is the database to connect to where another is to be created.
+	maintenance string
 	// alias schemes are not offered in error texts.
 	alias bool
 }
@@ -126,7 +131,7 @@ func (l *location) parseParams(query string, known []string) error {
 			return badURL("%s URL has the parameter %q %d times; give it once", l.scheme, name, len(values))
 		}
 	}
-	l.params = params
+	l.params, l.query = params, query
 	return nil
 }
 
@@ -158,6 +163,7 @@ func (l *location) parseServer(rest, example string) error {
 		return badURL("%s URL has no // after the scheme; write it as in %s", l.scheme, example)
 	}
 	authority, path, _ := strings.Cut(rest, "/")
+	l.authority = authority
 	if strings.ContainsAny(rest, "#\\ ") {
 		return badURL("%s URL contains a #, a backslash or a space%s", l.scheme, encodeHint)
 	}
@@ -213,16 +219,4 @@ func validHost(s string) bool {
 		}
 	}
 	return name != "" && name != "[]"
-}
-
-// hostsWithPort returns the hosts, each with a port.
-func (l *location) hostsWithPort(port string) []string {
-	hosts := make([]string, len(l.hosts))
-	for i, h := range l.hosts {
-		hosts[i] = h
-		if strings.HasSuffix(h, "]") || !strings.Contains(h, ":") {
-			hosts[i] = h + ":" + port
-		}
-	}
-	return hosts
 }

@@ -81,7 +81,7 @@ func (r *run[Tx]) retryFirst(key HeldKey) (p *Parked, took time.Duration, _ *fai
 			return Permanent(err)
 		}
 		f.called = true
-		if err := r.call(ctx, tx, &p.Message); err != nil {
+		if err := r.call(ctx, tx, &p.Message, true); err != nil {
 			return err
 		}
 		return r.cfg.Store.Remove(ctx, tx, r.cfg.Subscriber, p.ID)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 
 	"tidings.example"
@@ -113,7 +114,8 @@ func (r *run[Tx]) settle(ctx context.Context, tx Tx, u *unit, it *item, why stri
 		return ParkedBehind, nil
 	}
 	f.called = true
-	if err := r.call(ctx, tx, it.m); err != nil {
+	// The stack of a message's first panic is enough.
+	if err := r.call(ctx, tx, it.m, it.attempts == 0); err != nil {
 		f.item = it
 		return "", err
 	}
@@ -142,12 +144,13 @@ func (r *run[Tx]) setBack(ctx context.Context, tx Tx, u *unit, it *item) (Outcom
 }
 
 // call calls the handler; a panic becomes an error.
-func (r *run[Tx]) call(ctx context.Context, tx Tx, m *tidings.Message) (err error) {
+func (r *run[Tx]) call(ctx context.Context, tx Tx, m *tidings.Message, logStack bool) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			p := &panicked{value: v}
-			r.logPanic(m, p, debug.Stack())
-			err = p
+			err = &panicked{value: v}
+			if logStack {
+				r.log(slog.LevelError, "handler panicked", m, "error", err, "stack", string(debug.Stack()))
+			}
 		}
 	}()
 	return r.cfg.Handler(tidings.WithCause(ctx, m), tx, m)

@@ -131,7 +131,3 @@ func (r *run[Tx]) log(level slog.Level, msg string, m *tidings.Message, args ...
 		"source", m.Source, "lane", m.Stamp.Lane, "sequence", m.Stamp.Sequence)
 	r.cfg.Logger.Log(r.ctx, level, msg, args...)
 }
-
-func (r *run[Tx]) logPanic(m *tidings.Message, p *panicked, stack []byte) {
-	r.log(slog.LevelError, "handler panicked", m, "panic", p.Error(), "stack", string(stack))
-}

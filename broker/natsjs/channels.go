@@ -74,9 +74,9 @@ func (cc *channelCache) get(ctx context.Context, name string) (*channel, error) 
 
 // lookUp asks the server in any case.
 func (cc *channelCache) lookUp(ctx context.Context, name string) (*channel, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTime)
-	defer cancel()
 	b := cc.broker
+	ctx, cancel := b.connected.bound(ctx, requestTime)
+	defer cancel()
 	stream, err := b.js.Stream(ctx, b.names.stream(name))
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, &missingError{absent: true,
@@ -132,7 +132,7 @@ func (b *Broker) ensure(ctx context.Context, name string) error {
 	if missing, ok := errors.AsType[*missingError](err); !ok || !missing.absent {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, requestTime)
+	ctx, cancel := b.connected.bound(ctx, requestTime)
 	defer cancel()
 	_, err = b.js.CreateStream(ctx, jetstream.StreamConfig{
 		Name:        b.names.stream(name),
@@ -187,7 +187,7 @@ func (b *Broker) buckets(ctx context.Context) (members, positions jetstream.KeyV
 }
 
 func (b *Broker) bucket(ctx context.Context, c jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTime)
+	ctx, cancel := b.connected.bound(ctx, requestTime)
 	defer cancel()
 	kv, err := b.js.KeyValue(ctx, c.Bucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {

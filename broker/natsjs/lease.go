@@ -31,25 +31,16 @@ var errLeaseLost = errors.New("another member has taken the partition over")
 // members.
 type leases struct {
 	kv          jetstream.KeyValue
+	connected   *changes
 	names       names
 	subscriber  string
 	holder      string
 	incarnation string
 }
 
-// operationTime bounds one change of a bucket, so that a server that does not
-// answer cannot hold up the beats for long.
-const operationTime = time.Second
-
-// operation returns a context for one change. It does not end with ctx:
-// positions are stored after a subscription was asked to stop.
-func operation(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), operationTime)
-}
-
 // read returns the lease of a partition and its revision, 0 if there is none.
 func (l *leases) read(ctx context.Context, p place) (lease, uint64, error) {
-	ctx, cancel := operation(ctx)
+	ctx, cancel := l.connected.operation(ctx)
 	defer cancel()
 	entry, err := l.kv.Get(ctx, l.names.positionKey(l.subscriber, p))
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
@@ -72,7 +63,7 @@ func (l *leases) write(ctx context.Context, p place, next lease, revision uint64
 	if err != nil {
 		return 0, fmt.Errorf("encode position: %w", err)
 	}
-	ctx, cancel := operation(ctx)
+	ctx, cancel := l.connected.operation(ctx)
 	defer cancel()
 	key := l.names.positionKey(l.subscriber, p)
 	if revision == 0 {

@@ -27,7 +27,7 @@ type Broker struct {
 	// own so that a flood of messages does not hold up the leases.
 	conn      *nats.Conn
 	js        jetstream.JetStream
-	connected *broadcast
+	connected *changes
 	channels  *channelCache
 	publisher *publisher
 
@@ -69,9 +69,9 @@ func open(ctx context.Context, c Config) (*Broker, error) {
 		config:    c,
 		names:     names{c.Prefix},
 		log:       c.Logger,
-		connected: newBroadcast(),
+		connected: newChanges(),
 	}
-	if b.conn, err = b.connect("subscribe", nil, b.connected.send); err != nil {
+	if b.conn, err = b.connect("subscribe", b.connected.send, b.connected.send); err != nil {
 		return nil, err
 	}
 	if b.js, err = jetstream.New(b.conn); err != nil {
@@ -143,7 +143,7 @@ func reconnectDelay(attempts int) time.Duration {
 }
 
 func (b *Broker) accountInfo(ctx context.Context) (*jetstream.AccountInfo, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTime)
+	ctx, cancel := b.connected.bound(ctx, requestTime)
 	defer cancel()
 	info, err := b.js.AccountInfo(ctx)
 	if err != nil {
@@ -151,9 +151,6 @@ func (b *Broker) accountInfo(ctx context.Context) (*jetstream.AccountInfo, error
 	}
 	return info, nil
 }
-
-// requestTime bounds a single question to the server.
-const requestTime = 5 * time.Second
 
 // explain adds to a request that went unanswered that permission was denied.
 func (b *Broker) explain(err error) error {
@@ -185,26 +182,4 @@ func (b *Broker) Close() error {
 		b.conn.Close()
 	})
 	return nil
-}
-
-// A broadcast wakes everybody who waits for something to happen again.
-type broadcast struct {
-	mu sync.Mutex
-	ch chan struct{}
-}
-
-func newBroadcast() *broadcast { return &broadcast{ch: make(chan struct{})} }
-
-// wait returns a channel that is closed by the next send.
-func (b *broadcast) wait() <-chan struct{} {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.ch
-}
-
-func (b *broadcast) send() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	close(b.ch)
-	b.ch = make(chan struct{})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -17,7 +18,7 @@ import (
 type reader struct {
 	js        jetstream.JetStream
 	conn      *nats.Conn
-	connected *broadcast
+	connected *changes
 	log       *slog.Logger
 	stream    string
 	subject   string
@@ -46,9 +47,9 @@ const (
 // returns an error if the stream is gone.
 func (r *reader) read(ctx context.Context, handle func(record)) error {
 	for attempt := 0; ; attempt++ {
-		back := r.connected.wait()
+		changed := r.connected.wait()
 		before := r.next
-		err := r.consume(ctx, back, handle)
+		err := r.consume(ctx, changed, handle)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -61,65 +62,75 @@ func (r *reader) read(ctx context.Context, handle func(record)) error {
 		if attempt > 0 {
 			r.log.Debug("reading from NATS is interrupted", "stream", r.stream, "error", err)
 		}
-		if pause(ctx, attempt, back) != nil {
+		if pause(ctx, attempt, changed) != nil {
 			return nil
 		}
 	}
 }
 
 // consume reads through one consumer until something goes wrong with it, or
-// the connection has come back: what was on its way is lost then.
-func (r *reader) consume(ctx context.Context, back <-chan struct{}, handle func(record)) error {
+// with the connection: what was on its way is lost then.
+func (r *reader) consume(ctx context.Context, changed <-chan struct{}, handle func(record)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	consumer, err := r.create(ctx)
-	if err != nil {
-		return err
-	}
-	defer r.remove(consumer)
-	records, err := consumer.Messages(
-		jetstream.PullMaxMessagesWithBytesLimit(prefetch, prefetchBytes),
-		jetstream.PullHeartbeat(heartbeat),
-		jetstream.WithMessagesErrOnMissingHeartbeat(true),
-	)
-	if err != nil {
-		return err
-	}
-	defer records.Stop()
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
 		select {
-		case <-back:
+		case <-changed:
 			cancel(errors.New("the connection was lost"))
 		case <-ctx.Done():
 		}
 	}()
 	defer func() { cancel(nil); <-watched }()
-	next := jetstream.NextContext(ctx)
-	for order := uint64(1); ; order++ {
-		msg, err := records.Next(next)
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if err != nil {
-			return err
-		}
+	consumer, err := r.create(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.remove(consumer)
+	var order uint64
+	one := func(msg jetstream.Msg) error {
 		meta, err := msg.Metadata()
 		if err != nil {
-			return err
+			return fmt.Errorf("read a record's place: %w", err)
 		}
 		// The consumer numbers what it sends; a record may be lost on the way.
-		if meta.Sequence.Consumer != order {
+		if order++; meta.Sequence.Consumer != order {
 			return fmt.Errorf("record %d of the consumer came in place of %d", meta.Sequence.Consumer, order)
 		}
 		handle(record{msg: msg, sequence: meta.Sequence.Stream, time: meta.Timestamp})
 		r.next = meta.Sequence.Stream + 1
+		return nil
 	}
+	// handling is held while a record is handled: nothing is after stop.
+	var handling sync.Mutex
+	records, err := consumer.Consume(func(msg jetstream.Msg) {
+		handling.Lock()
+		defer handling.Unlock()
+		if ctx.Err() != nil {
+			return
+		}
+		if err := one(msg); err != nil {
+			cancel(err)
+		}
+	},
+		jetstream.PullMaxMessagesWithBytesLimit(prefetch, prefetchBytes),
+		jetstream.PullHeartbeat(heartbeat),
+		// Whatever it is, a new consumer goes on from where this one was.
+		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { cancel(err) }),
+	)
+	if err != nil {
+		return fmt.Errorf("start to read: %w", err)
+	}
+	<-ctx.Done()
+	records.Stop()
+	handling.Lock()
+	defer handling.Unlock()
+	return context.Cause(ctx)
 }
 
 func (r *reader) create(ctx context.Context) (jetstream.Consumer, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTime)
+	ctx, cancel := r.connected.bound(ctx, requestTime)
 	defer cancel()
 	c := jetstream.ConsumerConfig{
 		FilterSubject:     r.subject,
@@ -146,7 +157,7 @@ func (r *reader) remove(c jetstream.Consumer) {
 	if r.conn.Status() != nats.CONNECTED {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := r.connected.bound(context.Background(), operationTime)
 	defer cancel()
 	if err := r.js.DeleteConsumer(ctx, r.stream, c.CachedInfo().Name); err != nil {
 		r.log.Debug("NATS consumer could not be removed", "stream", r.stream, "error", err)

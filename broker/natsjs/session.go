@@ -182,7 +182,7 @@ func (se *session) storeBeat(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("encode entry: %w", err)
 	}
-	ctx, cancel := operation(ctx)
+	ctx, cancel := se.broker.connected.operation(ctx)
 	defer cancel()
 	key := se.broker.names.memberKey(se.subscriber, se.name)
 	if se.beatRevision > 0 {
@@ -221,7 +221,7 @@ func (se *session) leave(ctx context.Context) {
 	if se.beatRevision == 0 || se.broker.conn.Status() != nats.CONNECTED {
 		return
 	}
-	ctx, cancel := operation(ctx)
+	ctx, cancel := se.broker.connected.operation(ctx)
 	defer cancel()
 	key := se.broker.names.memberKey(se.subscriber, se.name)
 	if err := se.bucket.Delete(ctx, key, jetstream.LastRevision(se.beatRevision)); err != nil {

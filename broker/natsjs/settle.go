@@ -49,13 +49,18 @@ func (se *session) acquire(ctx context.Context, p place) error {
 	if b.conn.Status() != nats.CONNECTED {
 		return nil
 	}
-	c, err := b.channels.lookUp(ctx, p.channel)
+	short, cancel := b.connected.bound(ctx, operationTime)
+	defer cancel()
+	c, err := b.channels.lookUp(short, p.channel)
 	if missing, ok := errors.AsType[*missingError](err); ok {
 		return missing
 	}
 	found, revision, readErr := lease{}, uint64(0), error(nil)
 	if err == nil {
 		found, revision, readErr = se.leases.read(ctx, p)
+	}
+	if ctx.Err() != nil {
+		return nil
 	}
 	if err = errors.Join(err, readErr); err != nil {
 		b.log.Warn("NATS partition cannot be taken now", "subscriber", se.subscriber, "channel", p.channel, "error", err)

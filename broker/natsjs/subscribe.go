@@ -62,7 +62,7 @@ func (se *session) open(ctx context.Context, channels []string) error {
 		members, positions, err := b.buckets(ctx)
 		if err == nil {
 			se.bucket = members
-			se.leases = &leases{kv: positions, names: b.names, subscriber: se.subscriber, holder: se.name, incarnation: se.incarnation}
+			se.leases = &leases{kv: positions, connected: b.connected, names: b.names, subscriber: se.subscriber, holder: se.name, incarnation: se.incarnation}
 			return nil
 		}
 		if b.conn.IsClosed() || b.denied.Load() != nil {

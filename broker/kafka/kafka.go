@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -63,18 +64,30 @@ func open(ctx context.Context, c Config) (*Broker, error) {
 		return nil, err
 	}
 	b := &Broker{config: c, address: a, topics: map[string]*topic{}}
-	b.client, err = kgo.NewClient(append(b.options(), b.producerOptions()...)...)
+	if err := b.probe(ctx); err != nil {
+		return nil, err
+	}
+	// From here on a connection that ends at once is tried again: a server
+	// that is starting or stopping does that too.
+	b.client, err = kgo.NewClient(b.options(append(b.producerOptions(), kgo.AlwaysRetryEOF())...)...)
 	if err != nil {
 		return nil, fmt.Errorf("configure client: %w", err)
 	}
 	b.admin = kadm.NewClient(b.client)
+	return b, nil
+}
+
+// probe asks the cluster once. Its client takes a connection that is closed at
+// once for what it mostly is: TLS or SASL where the other side has none.
+func (b *Broker) probe(ctx context.Context) error {
+	client, err := kgo.NewClient(b.options()...)
+	if err != nil {
+		return fmt.Errorf("configure client: %w", err)
+	}
+	defer client.Close()
 	ctx, cancel := context.WithTimeout(ctx, openPatience)
 	defer cancel()
-	if err := b.Ready(ctx); err != nil {
-		b.client.Close()
-		return nil, err
-	}
-	return b, nil
+	return b.ping(ctx, client)
 }
 
 // Close ends all connections. Messages whose done was not called are reported
@@ -91,14 +104,18 @@ func (b *Broker) Close() error {
 
 // Ready returns nil if the cluster answers, else why it does not.
 func (b *Broker) Ready(ctx context.Context) error {
-	if err := b.client.Ping(ctx); err != nil {
+	return b.ping(ctx, b.client)
+}
+
+func (b *Broker) ping(ctx context.Context, client *kgo.Client) error {
+	if err := client.Ping(ctx); err != nil {
 		return fmt.Errorf("reach %s: %w", strings.Join(b.address.seeds, ", "), err)
 	}
 	return nil
 }
 
-// options are those of every client.
-func (b *Broker) options() []kgo.Opt {
+// options are those of every client, and more.
+func (b *Broker) options(more ...kgo.Opt) []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(b.address.seeds...),
 		kgo.ClientID(b.config.ClientID),
@@ -108,17 +125,29 @@ func (b *Broker) options() []kgo.Opt {
 		// A cluster that comes back is noticed within a second or so.
 		kgo.RetryBackoffFn(backoff),
 		kgo.MetadataMaxAge(time.Minute),
+		kgo.MetadataMinAge(250 * time.Millisecond),
 	}
 	switch {
 	case b.config.Dial != nil:
-		opts = append(opts, kgo.Dialer(b.config.Dial))
+		opts = append(opts, kgo.Dialer(b.dial))
 	case b.address.tls != nil:
 		opts = append(opts, kgo.DialTLSConfig(b.address.tls))
 	}
 	if b.address.sasl != nil {
 		opts = append(opts, kgo.SASL(b.address.sasl))
 	}
-	return opts
+	return append(opts, more...)
+}
+
+// dial marks the errors of Config.Dial as what they are: the client library
+// would give up records for any other kind of error.
+func (b *Broker) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := b.config.Dial(ctx, network, address)
+	var op *net.OpError
+	if err != nil && !errors.As(err, &op) {
+		err = &net.OpError{Op: "dial", Net: network, Err: err}
+	}
+	return conn, err
 }
 
 // permanent reports whether an error will not go away by trying again.

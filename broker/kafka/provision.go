@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"tidings.example"
 )
@@ -48,45 +49,70 @@ func explainCreate(err error, message string) error {
 
 // missing returns those channels that have no topic.
 func (b *Broker) missing(ctx context.Context, channels []string) ([]string, error) {
-	if len(channels) == 0 {
-		return nil, nil // asked for nothing, the cluster would list everything
-	}
-	m, err := b.admin.Metadata(ctx, channels...)
+	states, err := b.states(ctx, channels)
 	if err != nil {
 		return nil, err
 	}
 	var missing []string
 	for _, channel := range channels {
-		t, ok := m.Topics[channel]
+		err := states[channel]
 		switch {
-		case !ok || errors.Is(t.Err, kerr.UnknownTopicOrPartition):
+		case errors.Is(err, kerr.UnknownTopicOrPartition):
 			missing = append(missing, channel)
-		case permanent(t.Err):
-			return nil, fmt.Errorf("topic %s: %w", channel, t.Err)
+		case permanent(err):
+			return nil, fmt.Errorf("topic %s: %w", channel, err)
 		}
 	}
 	return missing, nil
 }
 
+// states asks whether topics can be used: nil for one that can. It asks the
+// cluster itself; package kadm would answer from memory.
+func (b *Broker) states(ctx context.Context, topics []string) (map[string]error, error) {
+	states := make(map[string]error, len(topics))
+	if len(topics) == 0 {
+		return states, nil // asked for nothing, the cluster would list everything
+	}
+	request := kmsg.NewPtrMetadataRequest()
+	for _, topic := range topics {
+		states[topic] = kerr.UnknownTopicOrPartition
+		t := kmsg.NewMetadataRequestTopic()
+		t.Topic = kmsg.StringPtr(topic)
+		request.Topics = append(request.Topics, t)
+	}
+	answer, err := request.RequestWith(ctx, b.client)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range answer.Topics {
+		err := kerr.ErrorForCode(t.ErrorCode)
+		for _, p := range t.Partitions {
+			if err == nil && p.Leader < 0 {
+				err = kerr.LeaderNotAvailable
+			}
+		}
+		if t.Topic != nil {
+			states[*t.Topic] = err
+		}
+	}
+	return states, nil
+}
+
 // awaitLeaders waits until each partition of the topics has a leader.
 func (b *Broker) awaitLeaders(ctx context.Context, topics []string) error {
 	for tries := 1; ; tries++ {
-		m, err := b.admin.Metadata(ctx, topics...)
+		states, err := b.states(ctx, topics)
 		if err != nil {
 			return fmt.Errorf("wait for the new topics: %w", err)
 		}
 		ready := true
-		for _, topic := range topics {
-			t := m.Topics[topic]
-			ready = ready && t.Err == nil && len(t.Partitions) > 0
-			for _, p := range t.Partitions {
-				ready = ready && p.Err == nil && p.Leader >= 0
-			}
+		for _, err := range states {
+			ready = ready && err == nil
 		}
 		if ready {
 			return nil
 		}
-		timer := time.NewTimer(backoff(min(tries, 4)))
+		timer := time.NewTimer(backoff(min(tries, 3)))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():

@@ -69,7 +69,7 @@ func (b *Broker) Subscribe(ctx context.Context, s broker.Subscription, deliver f
 		slots:      make(chan struct{}, s.MaxInFlight),
 		partitions: map[place]*partition{},
 	}
-	if sub.client, err = kgo.NewClient(append(b.options(), sub.options(s)...)...); err != nil {
+	if sub.client, err = kgo.NewClient(b.options(sub.options(s)...)...); err != nil {
 		return fmt.Errorf("subscribe %s: configure Kafka client: %w", s.Subscriber, err)
 	}
 	if err := sub.run(ctx); err != nil {
@@ -80,6 +80,7 @@ func (b *Broker) Subscribe(ctx context.Context, s broker.Subscription, deliver f
 
 func (sub *subscription) options(s broker.Subscription) []kgo.Opt {
 	return []kgo.Opt{
+		kgo.AlwaysRetryEOF(),
 		kgo.ConsumerGroup(s.Subscriber),
 		kgo.ConsumeTopics(s.Channels...),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),

@@ -58,8 +58,10 @@ type Part struct {
 	Handler http.Handler
 	Inbox   service.Component
 	// Relay is nil for a service that publishes nothing, or whose relay runs elsewhere.
-	Relay   service.Component
-	migrate func(ctx context.Context) error
+	Relay service.Component
+	// Database is ready while the database is.
+	Database service.Component
+	migrate  func(ctx context.Context) error
 }
 
 // Migrate creates the tables that are missing. It is called before anything runs.
@@ -84,7 +86,7 @@ func (c Config) Part(s Service) (*Part, error) {
 	if err != nil {
 		return nil, err
 	}
-	part := &Part{Name: s.Name, Handler: s.Handler, Inbox: channels.Before(in),
+	part := &Part{Name: s.Name, Handler: s.Handler, Inbox: channels.Before(in), Database: database{s.Name, c.DB},
 		migrate: func(ctx context.Context) error { return sqldb.DB{Database: c.DB}.Migrate(ctx, s.Name, s.Migrations) }}
 	if c.WithoutRelay || !s.Publishes {
 		return part, nil

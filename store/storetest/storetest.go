@@ -1,0 +1,120 @@
+// Package storetest is what every store must pass: the contracts of outbox,
+// relay source, inbox, parked messages and administration, as tests.
+//
+// A store's own test gives it a [Harness]:
+//
+//	func TestStore(t *testing.T) {
+//		storetest.Run(t, storetest.Harness[pgx.Tx]{Open: open, OpenEmpty: openEmpty})
+//	}
+//
+// The tests use the store through its public side, and one database each.
+package storetest
+
+import (
+	"context"
+	"testing"
+
+	"tidings.example/admin"
+	"tidings.example/inbox"
+	"tidings.example/outbox"
+	"tidings.example/relay"
+)
+
+// A Harness makes databases for the tests of one store. Tx is the store's
+// transaction type.
+type Harness[Tx any] struct {
+	// Open returns a new database with its tables. It is removed after the test.
+	Open func(t *testing.T) DB[Tx]
+	// OpenEmpty returns a new database without tables. It is nil for a store
+	// that has no migrations.
+	OpenEmpty func(t *testing.T) DB[Tx]
+	// OneWriter is set for a store where a transaction that writes excludes all
+	// others: tests that need two of them open are left out.
+	OneWriter bool
+}
+
+// A DB is one database of the store under test. Fields that say so may be nil;
+// the tests that need them are left out then.
+type DB[Tx any] struct {
+	Outbox *outbox.Outbox[Tx]
+	Inbox  inbox.Storage[Tx]
+	Relay  func(source string) relay.Source
+	Admin  Admin
+
+	// Begin, Commit and Rollback are the user's own transactions.
+	Begin    func(ctx context.Context) (Tx, error)
+	Commit   func(ctx context.Context, tx Tx) error
+	Rollback func(ctx context.Context, tx Tx) error
+
+	// Audit returns what the audit table holds, oldest first.
+	Audit func(ctx context.Context) ([]Audit, error)
+
+	// Migrator and Doctor may be nil.
+	Migrator admin.Migrator
+	Doctor   admin.Doctor
+	// Ready says why the database cannot be used. It may be nil.
+	Ready func(ctx context.Context) error
+	// Exec runs SQL text of one or more statements. It may be nil.
+	Exec func(ctx context.Context, script string) error
+	// Cut breaks the connection of an open transaction, as a lost network or a
+	// restarted server does. It may be nil.
+	Cut func(ctx context.Context, tx Tx) error
+}
+
+// Admin is what an operator can ask of any store.
+type Admin interface {
+	admin.Parked
+	admin.Outbox
+}
+
+// An Audit is a row of the audit table.
+type Audit struct{ Actor, Action, Target, Reason, Detail string }
+
+// Run runs all tests.
+func Run[Tx any](t *testing.T, h Harness[Tx]) {
+	t.Helper()
+	groups := []struct {
+		name  string
+		tests []testCase[Tx]
+	}{
+		// First and alone: it measures time.
+		{"Wait", waitTests[Tx]()},
+		{"Outbox", outboxTests[Tx]()},
+		{"Read", readTests[Tx]()},
+		{"Lease", leaseTests[Tx]()},
+		{"Change", changeTests[Tx]()},
+		{"Inbox", inboxTests[Tx]()},
+		{"Parked", parkedTests[Tx]()},
+		{"Admin", adminTests[Tx]()},
+		{"Migrate", migrateTests[Tx]()},
+	}
+	for _, group := range groups {
+		t.Run(group.name, func(t *testing.T) {
+			for _, test := range group.tests {
+				if test.twoWriters && h.OneWriter || test.empty && h.OpenEmpty == nil {
+					continue
+				}
+				t.Run(test.name, func(t *testing.T) {
+					if group.name != "Wait" {
+						t.Parallel()
+					}
+					open := h.Open
+					if test.empty {
+						open = h.OpenEmpty
+					}
+					test.run(newEnv(t, open(t)))
+				})
+			}
+		})
+	}
+}
+
+// A testCase is one test, with what it needs.
+type testCase[Tx any] struct {
+	name string
+	run  func(e *env[Tx])
+	// twoWriters: two transactions that write are open at the same time.
+	twoWriters bool
+	// empty: the database has no tables.
+	empty bool
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -184,10 +185,10 @@ func TestBatchSharesATransaction(t *testing.T) {
 		// These wait already when the first is done; the second 1/1 is a
 		// duplicate inside the batch.
 		b.send(msg(1, 1), msg(1, 2), msg(2, 1), msg(1, 1), bare("x", "x"), bare("x", "x"))
-		before := store.transactions
+		before := store.transactions.Load()
 		release()
 		synctest.Wait()
-		if n := store.transactions - before; n != 1 {
+		if n := store.transactions.Load() - before; n != 1 {
 			t.Errorf("%d transactions, want 1", n)
 		}
 		if s := b.in.Stats(); s.Handled != 5 || s.Duplicates != 2 {
@@ -198,11 +199,11 @@ func TestBatchSharesATransaction(t *testing.T) {
 
 type countingStore struct {
 	*memory.Inbox
-	transactions int
+	transactions atomic.Int64
 }
 
 func (s *countingStore) InTx(ctx context.Context, fn func(ctx context.Context, tx *memory.Tx) error) error {
-	s.transactions++
+	s.transactions.Add(1)
 	return s.Inbox.InTx(ctx, fn)
 }
 
@@ -226,7 +227,7 @@ func TestUnknownOutcomeOfACommit(t *testing.T) {
 	t.Parallel()
 	store := &lostCommit{Inbox: memory.New().Inbox()}
 	run(t, config{Store: store}, func(b *bench) {
-		store.lose = true
+		store.lose.Store(true)
 		b.send(msg(1, 1))
 		b.pass(time.Second)
 		b.expect("once", "1/1")
@@ -236,15 +237,14 @@ func TestUnknownOutcomeOfACommit(t *testing.T) {
 
 type lostCommit struct {
 	*memory.Inbox
-	lose bool
+	lose atomic.Bool
 }
 
 var errLost = errors.New("connection lost")
 
 func (s *lostCommit) InTx(ctx context.Context, fn func(ctx context.Context, tx *memory.Tx) error) error {
 	err := s.Inbox.InTx(ctx, fn)
-	if err == nil && s.lose {
-		s.lose = false
+	if err == nil && s.lose.CompareAndSwap(true, false) {
 		return errLost
 	}
 	return err
@@ -327,13 +327,13 @@ func TestReadySaysWhyNot(t *testing.T) {
 		if err := b.in.Ready(); err != nil {
 			t.Errorf("ready: %v", err)
 		}
-		store.err = errLost
+		store.broken.Store(true)
 		b.send(msg(1, 1))
 		b.pass(time.Minute)
 		if err := b.in.Ready(); err == nil || err.Error() != "database fails: connection lost" {
 			t.Errorf("ready: %v", err)
 		}
-		store.err = nil
+		store.broken.Store(false)
 		b.pass(10 * time.Second)
 		if err := b.in.Ready(); err != nil {
 			t.Errorf("ready: %v", err)
@@ -347,12 +347,12 @@ func TestReadySaysWhyNot(t *testing.T) {
 
 type brokenStore struct {
 	*memory.Inbox
-	err error
+	broken atomic.Bool
 }
 
 func (s *brokenStore) InTx(ctx context.Context, fn func(ctx context.Context, tx *memory.Tx) error) error {
-	if s.err != nil {
-		return s.err
+	if s.broken.Load() {
+		return errLost
 	}
 	return s.Inbox.InTx(ctx, fn)
 }

@@ -20,7 +20,10 @@ same database or broker does without Tidings, in the same run, and the ratio.
 
 Use a database of its own: the outbox must be empty, and the tables tidings_bench_rows
 and tidings_outbox are written to.`,
+		Example: `  tidings bench append --store-url postgres://user@host/bench
+  tidings bench relay --store-url postgres://user@host/bench --broker-url kafka://host:9092`,
 	}
+	asGroup(a, cmd)
 	cmd.AddCommand(
 		newOneBench(a, "append", "What an append adds to the transaction that it joins", bench.Append, false,
 			func(o *bench.Options) { o.Rows = 4000 }),

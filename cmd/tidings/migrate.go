@@ -79,7 +79,7 @@ database has transactions for such changes, and prints what it applied.`,
 			return a.printMigrations(*url)
 		}
 		options := connect.Options{Logger: a.log, Create: true}
-		return a.withStoreOptions(cmd.Context(), *url, options, func(ctx context.Context, db *connect.Database) error {
+		return a.withAnyStore(cmd.Context(), *url, options, func(ctx context.Context, db *connect.Database) error {
 			applied, err := db.Admin.Migrate(ctx)
 			for _, m := range applied {
 				fmt.Fprintf(a.stdout, "applied %d %s\n", m.Version, m.Name)
@@ -108,7 +108,7 @@ pending; 3: some are.`,
 	}
 	output := addOutputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return a.withStore(cmd.Context(), *url, func(ctx context.Context, db *connect.Database) error {
+		return a.withAnyStore(cmd.Context(), *url, connect.Options{Logger: a.log}, func(ctx context.Context, db *connect.Database) error {
 			all, err := db.Admin.Migrations(ctx)
 			if err != nil {
 				return err

@@ -11,12 +11,19 @@ import (
 // openTimeout bounds how long a command waits for a server that does not answer.
 const openTimeout = 10 * time.Second
 
-// withStore opens the database, runs fn on it and closes it.
+// withStore opens a database, whose tables must be there and up to date, runs
+// fn on it and closes it.
 func (a *app) withStore(ctx context.Context, url string, fn func(ctx context.Context, db *connect.Database) error) error {
-	return a.withStoreOptions(ctx, url, connect.Options{Logger: a.log}, fn)
+	return a.withAnyStore(ctx, url, connect.Options{Logger: a.log}, func(ctx context.Context, db *connect.Database) error {
+		if err := db.Ready(ctx); err != nil {
+			return err
+		}
+		return fn(ctx, db)
+	})
 }
 
-func (a *app) withStoreOptions(ctx context.Context, url string, o connect.Options, fn func(ctx context.Context, db *connect.Database) error) error {
+// withAnyStore opens a database, runs fn on it and closes it.
+func (a *app) withAnyStore(ctx context.Context, url string, o connect.Options, fn func(ctx context.Context, db *connect.Database) error) error {
 	if err := requireStore(url); err != nil {
 		return err
 	}

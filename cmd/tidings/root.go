@@ -12,9 +12,11 @@ import (
 // commands are all commands of the program, in the order of the help text. A
 // new one is a file with a constructor, and a line here.
 var commands = []func(*app) *cobra.Command{
+	newDemoCommand,
 	newRelayCommand,
 	newDoctorCommand,
 	newMigrateCommand,
+	newBenchCommand,
 	newOutboxCommand,
 	newParkedCommand,
 	newVersionCommand,

@@ -1,0 +1,237 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	sample "tidings.example/examples/customers-orders"
+	"tidings.example/internal/connect"
+	"tidings.example/internal/suggest"
+)
+
+// brokerProcess is a process that the sample does not know: the NATS server.
+const brokerProcess = "broker"
+
+// demoProcesses are what --process takes.
+var demoProcesses = append(slices.Clone(sample.Processes), brokerProcess)
+
+// demoSettings are the flags of `tidings demo`.
+type demoSettings struct {
+	dir, prefix, process string
+	store, broker        *choice
+	storeURL, brokerURL  string
+	natsAddr             string
+	addrs                map[string]*string
+	drain                time.Duration
+}
+
+func newDemoCommand(a *app) *cobra.Command {
+	s := demoSettings{store: newChoice("", "sqlite", "postgres", "mysql"), broker: newChoice("", "nats", "kafka"), addrs: map[string]*string{}}
+	cmd := &cobra.Command{
+		Use:     "demo",
+		Short:   "Run the sample system: services that keep orders and credit limits consistent",
+		GroupID: groupRun,
+		Long: `Demo runs three services, each with a database of its own, and a gateway with a
+page in front of them. They keep orders and credit limits consistent through
+messages alone. Without flags all of it runs in this process, on SQLite files and
+NATS JetStream in the directory ./tidings-data. Ctrl-C stops it; started again, it
+goes on where it was. Remove the directory to start afresh.
+
+With --store and --broker the same code runs on servers: the demo makes a database
+for each service on the server that --store-url names, and channels on that of
+--broker-url. Their names begin with --prefix.
+
+With --process one process runs alone, so that each can be killed by itself: start
+customers, orders, history and gateway, and for NATS broker before them, with the
+same --dir, --store and --broker.`,
+		Example: `  tidings demo
+  tidings demo --dir /tmp/shop --addr 127.0.0.1:9000
+  TIDINGS_DEMO_STORE_URL=postgres://me:secret@127.0.0.1/postgres tidings demo --broker kafka --broker-url kafka://127.0.0.1:9092
+  tidings demo --process broker     # each in a terminal of its own; kill -9 whichever you like
+  tidings demo --process customers
+  tidings demo --process orders
+  tidings demo --process history
+  tidings demo --process gateway`,
+		Args: exactArgs(),
+	}
+	flags := cmd.Flags()
+	defaults := sample.DefaultAddrs()
+	flags.StringVar(&s.dir, "dir", "tidings-data", "directory for all data; created if it is missing")
+	fromEnvironment(flags, "dir", "TIDINGS_DEMO_DIR")
+	flags.Var(s.store, "store", "kind of the databases; default: that of --store-url, else sqlite")
+	flags.StringVar(&s.storeURL, "store-url", "", "database server, such as postgres://user@host or mysql://user@host; a database is made for each service")
+	fromEnvironment(flags, "store-url", "TIDINGS_DEMO_STORE_URL")
+	flags.Var(s.broker, "broker", "kind of the broker; default: that of --broker-url, else nats")
+	flags.StringVar(&s.brokerURL, "broker-url", "", "broker, such as nats://host:4222 or kafka://host:9092; NATS runs in this process without it")
+	fromEnvironment(flags, "broker-url", "TIDINGS_DEMO_BROKER_URL")
+	flags.StringVar(&s.process, "process", "", "run one process alone: "+strings.Join(demoProcesses, ", "))
+	flags.StringVar(&s.prefix, "prefix", "tidings_demo", "begins the names of databases and channels on servers")
+	s.addrs[sample.Gateway] = flags.String("addr", defaults[sample.Gateway], "where the gateway serves the page and the API")
+	for _, name := range sample.Services {
+		s.addrs[name] = flags.String(name+"-addr", defaults[name], "where the process "+name+" serves, if it runs alone")
+	}
+	flags.StringVar(&s.natsAddr, "nats-addr", "127.0.0.1:4222", "where the process broker serves NATS")
+	flags.DurationVar(&s.drain, "drain", 15*time.Second, "how long running work may take to finish when the demo stops")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := s.check(); err != nil {
+			return err
+		}
+		// The banner says what runs; the log is for what needs attention, unless
+		// somebody wants more, or runs processes one by one and watches them.
+		if level := cmd.Flag("log-level"); !level.Changed && s.process == "" {
+			a.logLevel.value = "warn"
+			a.log = a.newLogger()
+		}
+		return a.runDemo(cmd.Context(), s)
+	}
+	return cmd
+}
+
+// check refuses what does not fit together, and fills in the kinds.
+func (s *demoSettings) check() error {
+	if s.process != "" && !slices.Contains(demoProcesses, s.process) {
+		return usagef("--process: there is no process %q%s; it takes %s", shorten(s.process, 40),
+			didYouMean("", suggest.Nearest(s.process, demoProcesses)), strings.Join(demoProcesses, ", "))
+	}
+	if err := s.checkStore(); err != nil {
+		return err
+	}
+	if err := s.checkBroker(); err != nil {
+		return err
+	}
+	if s.process == brokerProcess && !s.ownNATS() {
+		return usagef("--process broker runs a NATS server of the demo's own; with --broker kafka or --broker-url there is none")
+	}
+	for name, addr := range s.addrs {
+		flag := "--" + name + "-addr"
+		if name == sample.Gateway {
+			flag = "--addr"
+		}
+		if err := checkAddr(flag, *addr); err != nil {
+			return err
+		}
+	}
+	if s.drain <= 0 {
+		return usagef("--drain: %s is not a positive duration", s.drain)
+	}
+	return checkAddr("--nats-addr", s.natsAddr)
+}
+
+func (s *demoSettings) checkStore() error {
+	if s.storeURL == "" {
+		s.store.value = cmp.Or(s.store.value, "sqlite")
+		if s.store.value != "sqlite" {
+			return usagef("--store %s needs --store-url, such as %s://user:password@127.0.0.1, or TIDINGS_DEMO_STORE_URL", s.store.value, s.store.value)
+		}
+		return nil
+	}
+	kind, err := connect.DatabaseKind(s.storeURL)
+	if err != nil {
+		return err
+	}
+	if kind == "sqlite" {
+		return usagef("--store-url is not for SQLite: the demo keeps its files in --dir")
+	}
+	if s.store.value = cmp.Or(s.store.value, kind); s.store.value != kind {
+		return usagef("--store is %s, but --store-url is for %s", s.store.value, kind)
+	}
+	return nil
+}
+
+func (s *demoSettings) checkBroker() error {
+	if s.brokerURL == "" {
+		s.broker.value = cmp.Or(s.broker.value, "nats")
+		if s.broker.value != "nats" {
+			return usagef("--broker kafka needs --broker-url, such as kafka://127.0.0.1:9092, or TIDINGS_DEMO_BROKER_URL")
+		}
+		return nil
+	}
+	kind, err := connect.BrokerKind(s.brokerURL)
+	if err != nil {
+		return err
+	}
+	if s.broker.value = cmp.Or(s.broker.value, kind); s.broker.value != kind {
+		return usagef("--broker is %s, but --broker-url is for %s", s.broker.value, kind)
+	}
+	return nil
+}
+
+// ownNATS tells whether the NATS server is the demo's own.
+func (s *demoSettings) ownNATS() bool { return s.broker.value == "nats" && s.brokerURL == "" }
+
+// whole tells whether everything runs in this process.
+func (s *demoSettings) whole() bool { return s.process == "" }
+
+// processes are those of the sample that run here.
+func (s *demoSettings) processes() []string {
+	switch s.process {
+	case "":
+		return sample.Processes
+	case brokerProcess:
+		return nil
+	}
+	return []string{s.process}
+}
+
+// channelPrefix begins the names on the broker. A server of the demo's own needs none.
+func (s *demoSettings) channelPrefix() string {
+	if s.ownNATS() {
+		return ""
+	}
+	return s.prefix + "_"
+}
+
+// runDemo runs what the settings say until ctx is done.
+func (a *app) runDemo(ctx context.Context, s demoSettings) error {
+	names := s.processes()
+	if s.process == brokerProcess || s.whole() && s.ownNATS() {
+		names = append(slices.Clone(names), brokerProcess)
+	}
+	dir, err := openDataDir(s.dir, names)
+	if err != nil {
+		return err
+	}
+	defer dir.close()
+	if err := s.listenable(names); err != nil {
+		return err
+	}
+	d := &demo{app: a, settings: s, dir: dir}
+	defer d.close()
+	if s.process == brokerProcess {
+		return stopped(ctx, d.runBroker(ctx))
+	}
+	return stopped(ctx, d.run(ctx))
+}
+
+// listenable finds out whether the addresses are free before anything is
+// opened. Somebody may still take one; then Run says so.
+func (s *demoSettings) listenable(names []string) error {
+	for _, name := range names {
+		addr, flag := "", "--"+name+"-addr"
+		switch {
+		case name == sample.Gateway:
+			addr, flag = *s.addrs[name], "--addr"
+		case name == brokerProcess && !s.whole():
+			addr, flag = s.natsAddr, "--nats-addr"
+		case name != brokerProcess && !s.whole():
+			addr = *s.addrs[name]
+		default:
+			continue
+		}
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			return explainListen(fmt.Errorf("process %s: %w", name, err), flag)
+		}
+		if err := l.Close(); err != nil {
+			return fmt.Errorf("process %s: %w", name, err)
+		}
+	}
+	return nil
+}

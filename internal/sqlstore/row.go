@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 	"unicode/utf8"
 
@@ -86,7 +87,7 @@ func (d decoder) headers(v any) tidings.Headers {
 }
 
 func (d decoder) payload(v, length any) []byte {
-	n, _ := length.(int64)
+	n, _ := integer(length)
 	switch {
 	case v == nil && n > tidings.MaxPayload:
 		d.fail("payload", "has %d bytes, more than %d", n, tidings.MaxPayload)
@@ -106,15 +107,28 @@ func (d decoder) payload(v, length any) []byte {
 }
 
 func (d decoder) time(v any) time.Time {
-	switch v := v.(type) {
-	case nil:
-		d.fail("created_at", "is NULL")
-	case int64:
-		return time.UnixMicro(v).UTC()
-	default:
+	n, ok := integer(v)
+	switch {
+	case v == nil:
+		d.fail("created_at", "is NULL or no date")
+	case !ok:
 		d.fail("created_at", "holds a %T, not microseconds since 1970", v)
+	default:
+		return time.UnixMicro(n).UTC()
 	}
 	return time.Time{}
+}
+
+// integer reads a number, which some drivers return as text.
+func integer(v any) (int64, bool) {
+	switch v := v.(type) {
+	case int64:
+		return v, true
+	case []byte:
+		n, err := strconv.ParseInt(string(v), 10, 64)
+		return n, err == nil
+	}
+	return 0, false
 }
 
 // EncodeHeaders returns headers as a JSON object, or nil where there are none,

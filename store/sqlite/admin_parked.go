@@ -22,7 +22,7 @@ const (
 	listParkedSQL = mark + `SELECT p.id, p.subscriber, p.source, p.channel, p.message_id, p.message_key, p.type, p.subject,
 	p.content_type, p.headers, NULL, p.created_at, p.epoch, p.lane, p.sequence, p.reason, p.attempts, p.parked_at` + parkedState + `
 	FROM tidings_inbox_parked p
-	WHERE p.id > ?1 AND (?2 = '' OR p.subscriber = ?2) AND (?3 = '' OR p.channel = ?3) AND (?4 = '' OR p.message_key = ?4)
+	WHERE p.id > ?1 AND (?2 = '' OR p.subscriber = ?2) AND (?3 = '' OR p.channel = ?3) AND (?4 = '' OR p.held_key = ?4)
 		AND (NOT ?5 OR NOT EXISTS (SELECT 1 FROM tidings_inbox_parked b WHERE b.subscriber = p.subscriber
 			AND b.source = p.source AND b.channel = p.channel AND b.held_key = p.held_key AND b.id < p.id))
 	ORDER BY p.id LIMIT ?6`

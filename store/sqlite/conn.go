@@ -150,7 +150,7 @@ func (t *tx) Rollback() error {
 // ExecContext queues for a single statement that writes, keeps the statements
 // of this package, and notices appends.
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	appends := appendsToOutbox(query)
+	appends := sqlstore.Appends(query)
 	if c.writing {
 		c.appended = c.appended || appends
 		return c.exec(ctx, query, args)
@@ -188,7 +188,7 @@ func (c *conn) exec(ctx context.Context, query string, args []driver.NamedValue)
 // read by one at a time: database/sql sees to that for a connection outside a
 // transaction, and this package closes rows before it asks again.
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	if c.writing && appendsToOutbox(query) { // INSERT ... RETURNING
+	if c.writing && sqlstore.Appends(query) { // INSERT ... RETURNING
 		c.appended = true
 	}
 	if !own(query) {
@@ -229,7 +229,7 @@ func (c *conn) Unwrap() driver.Conn { return c.driverConn }
 // Between them single statements must not queue, or the one that ends the
 // transaction would wait for somebody who waits for it.
 func (c *conn) takesManualControl(query string) bool {
-	switch word := firstWord(query); {
+	switch word := sqlstore.FirstWord(query); {
 	case strings.EqualFold(word, "BEGIN"), strings.EqualFold(word, "SAVEPOINT"):
 		c.manual = true
 	case strings.EqualFold(word, "COMMIT"), strings.EqualFold(word, "END"), strings.EqualFold(word, "ROLLBACK"):
@@ -243,32 +243,11 @@ func (c *conn) takesManualControl(query string) bool {
 // writes recognizes a single statement for which it pays to queue up. What it
 // does not recognize is right all the same, and waits in SQLite's own way.
 func writes(query string) bool {
-	switch strings.ToUpper(firstWord(query)) {
+	switch strings.ToUpper(sqlstore.FirstWord(query)) {
 	case "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH", "CREATE", "DROP", "ALTER":
 		return true
 	}
 	return false
-}
-
-func appendsToOutbox(query string) bool {
-	if !strings.Contains(query, "tidings_outbox") || strings.Contains(query, "tidings_outbox_aside") {
-		return false
-	}
-	switch strings.ToUpper(firstWord(query)) {
-	case "INSERT", "REPLACE", "WITH":
-		return true
-	}
-	return false
-}
-
-func firstWord(query string) string {
-	query = strings.TrimLeft(strings.TrimPrefix(query, mark), " \t\r\n")
-	for i := range len(query) {
-		if c := query[i] | 0x20; c < 'a' || c > 'z' {
-			return query[:i]
-		}
-	}
-	return query
 }
 
 // mark begins the statements of this package, which are all constant and are

@@ -18,6 +18,7 @@ type Inbox struct{ db *DB }
 var (
 	_ inbox.Store[*sql.Tx]       = (*Inbox)(nil)
 	_ inbox.ParkedStore[*sql.Tx] = (*Inbox)(nil)
+	_ inbox.HeldCounter          = (*Inbox)(nil)
 )
 
 // InTx runs fn in a write transaction.

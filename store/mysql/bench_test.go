@@ -1,0 +1,133 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"tidings.example/relay"
+)
+
+func businessTable(b *testing.B, pool *sql.DB) {
+	b.Helper()
+	if _, err := pool.Exec("CREATE TABLE business (id BIGINT AUTO_INCREMENT PRIMARY KEY, v VARCHAR(100))"); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func transaction(b *testing.B, pool *sql.DB, more func(ctx context.Context, tx *sql.Tx) error) {
+	b.Helper()
+	ctx := context.Background()
+	tx, err := pool.BeginTx(ctx, nil)
+	if err == nil {
+		_, err = tx.ExecContext(ctx, "INSERT INTO business (v) VALUES (?)", "something")
+	}
+	if err == nil && more != nil {
+		err = more(ctx, tx)
+	}
+	if err == nil {
+		err = tx.Commit()
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+// BenchmarkTransaction compares a transaction of one insert with and without an
+// append
+func BenchmarkTransaction(b *testing.B) {
+	b.Run("bare", func(b *testing.B) {
+		db := newDB(b)
+		businessTable(b, db.sql)
+		for b.Loop() {
+			transaction(b, db.sql, nil)
+		}
+	})
+	b.Run("append", func(b *testing.B) {
+		db := newDB(b)
+		businessTable(b, db.sql)
+		out := db.Outbox()
+		for b.Loop() {
+			transaction(b, db.sql, func(ctx context.Context, tx *sql.Tx) error { return out.Append(ctx, tx, message("k")) })
+		}
+	})
+	b.Run("append-8-goroutines", func(b *testing.B) {
+		db := newDB(b)
+		businessTable(b, db.sql)
+		out := db.Outbox()
+		b.SetParallelism(4)
+		var n atomic.Int64
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				n.Add(1)
+				transaction(b, db.sql, func(ctx context.Context, tx *sql.Tx) error { return out.Append(ctx, tx, message("k")) })
+			}
+		})
+	})
+}
+
+func fill(b *testing.B, db *DB, n int) {
+	b.Helper()
+	for done := 0; done < n; done += 1000 {
+		inTx(b, db, func(ctx context.Context, tx *sql.Tx) error {
+			for i := range 1000 {
+				m := message(fmt.Sprint("key", i))
+				m.Payload = make([]byte, 300)
+				if err := db.Outbox().Append(ctx, tx, m); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+}
+
+// BenchmarkDrain reads and removes rows as a relay does.
+func BenchmarkDrain(b *testing.B) {
+	const rows, batch = 20000, 1000
+	db := newDB(b)
+	s, _ := acquire(b, db, "bench")
+	ctx := context.Background()
+	var reading, committing time.Duration
+	plan := int64(0)
+	for b.Loop() {
+		b.StopTimer()
+		fill(b, db, rows)
+		b.StartTimer()
+		var after int64
+		var c relay.Change
+		for {
+			start := time.Now()
+			found, err := s.Read(ctx, relay.Query{After: after, Limit: batch, Bytes: 4 << 20})
+			reading += time.Since(start)
+			if err != nil {
+				b.Fatal(err)
+			}
+			start = time.Now()
+			var positions []int64
+			for _, r := range found {
+				positions = append(positions, r.Position)
+				after = r.Position
+			}
+			if len(found) > 0 {
+				plan++
+				c.Plan = &relay.Plan{ID: plan, Positions: relay.EncodePositions(positions)}
+			}
+			if err := s.Commit(ctx, c); err != nil {
+				b.Fatal(err)
+			}
+			committing += time.Since(start)
+			c = relay.Change{Done: positions, DonePlans: []int64{plan}, Counters: map[string][]byte{"orders": make([]byte, 1500)}}
+			if len(found) == 0 {
+				break
+			}
+		}
+	}
+	total := float64(b.N * rows)
+	b.ReportMetric(total/b.Elapsed().Seconds(), "rows/s")
+	b.ReportMetric(total/reading.Seconds(), "read-rows/s")
+	b.ReportMetric(total/committing.Seconds(), "commit-rows/s")
+}

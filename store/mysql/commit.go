@@ -1,0 +1,197 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"tidings.example/internal/sqlstore"
+	"tidings.example/relay"
+)
+
+const (
+	fenceSQL = `SELECT fence FROM tidings_relay WHERE source = ? FOR UPDATE`
+
+	removeSQL = `DELETE FROM tidings_outbox WHERE `
+
+	// removeRuns bounds the runs of positions that one statement removes.
+	removeRuns = 1000
+
+	removePlansSQL = `DELETE FROM tidings_relay_plan WHERE source = ? AND id IN (`
+
+	saveCountersSQL = `INSERT INTO tidings_relay_counters (source, channel, counters) VALUES (?, ?, ?)
+	ON DUPLICATE KEY UPDATE counters = VALUES(counters)`
+
+	addPlanSQL = `INSERT INTO tidings_relay_plan (source, id, positions) VALUES (?, ?, ?)`
+
+	setAsideSQL = `INSERT INTO tidings_outbox_aside
+	(position, id, channel, message_key, type, subject, content_type, headers, payload, created_at, reason, aside_at)
+	SELECT position, id, channel, message_key, type, subject, content_type, headers, payload, created_at, ?, UTC_TIMESTAMP(6)
+	FROM tidings_outbox WHERE position = ?`
+
+	removeOneSQL = `DELETE FROM tidings_outbox WHERE position = ?`
+
+	ofKeySQL = ` WHERE CAST(COALESCE(channel, '') AS BINARY) = CAST(? AS BINARY)
+	AND CAST(COALESCE(message_key, '') AS BINARY) = CAST(? AS BINARY)`
+
+	returnSQL = `INSERT INTO tidings_outbox
+	(position, id, channel, message_key, type, subject, content_type, headers, payload, created_at)
+	SELECT position, id, channel, message_key, type, subject, content_type, headers, payload, created_at
+	FROM tidings_outbox_aside` + ofKeySQL
+
+	returnedSQL = `DELETE FROM tidings_outbox_aside` + ofKeySQL
+
+	openEpochSQL = `UPDATE tidings_relay SET epoch = ?, lanes = ?, identity = ? WHERE source = ?`
+
+	recordEpochSQL = `INSERT INTO tidings_relay_epoch (source, epoch, lanes, identity, opened_at, reason)
+	VALUES (?, ?, ?, ?, UTC_TIMESTAMP(6), ?)`
+
+	dropCountersSQL = `DELETE FROM tidings_relay_counters WHERE source = ?`
+
+	dropPlansSQL = `DELETE FROM tidings_relay_plan WHERE source = ?`
+)
+
+// A step is one statement of a change.
+type step struct {
+	query string
+	args  []any
+}
+
+// Commit makes one change. What a relay does all the time takes two round
+// trips: one locks the lease's row and reads the fence, one does the rest.
+func (s *session) Commit(ctx context.Context, c relay.Change) error {
+	if s.db.owned && c.Epoch == nil && len(c.SetAside) == 0 && len(c.Return) == 0 {
+		return s.commitAtOnce(ctx, s.steps(c))
+	}
+	var options *sql.TxOptions
+	if !s.db.owned {
+		options = &sql.TxOptions{Isolation: sql.LevelReadCommitted}
+	}
+	tx, err := s.conn.BeginTx(ctx, options)
+	if err != nil {
+		return err
+	}
+	if err := s.apply(ctx, tx, c); err != nil {
+		_ = tx.Rollback()
+		return err
+	}
+	return tx.Commit()
+}
+
+func (s *session) apply(ctx context.Context, tx *sql.Tx, c relay.Change) error {
+	var fence int64
+	if err := tx.QueryRowContext(ctx, fenceSQL, s.source.name).Scan(&fence); err != nil {
+		return err
+	}
+	if fence != s.fence {
+		return relay.ErrFenced
+	}
+	// An epoch drops the counters and plans before it, so it comes first.
+	for _, step := range slices.Concat(s.epochSteps(c.Epoch), s.steps(c), rareSteps(c)) {
+		if _, err := tx.ExecContext(ctx, step.query, step.args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// commitAtOnce sends several statements together. That is for parameters that
+// are numbers, names and bytes of this project's making, never for what
+// somebody wrote into a message. A statement that fails ends them all.
+func (s *session) commitAtOnce(ctx context.Context, steps []step) error {
+	rows, err := s.conn.QueryContext(ctx, "START TRANSACTION; "+fenceSQL, s.source.name)
+	if err != nil {
+		return s.undo(ctx, err)
+	}
+	var fence int64
+	if rows.Next() { // the driver skips results without rows, as of START TRANSACTION
+		err = rows.Scan(&fence)
+	}
+	if e := rows.Err(); err == nil {
+		err = e
+	}
+	if e := rows.Close(); err == nil {
+		err = e
+	}
+	if err == nil && fence != s.fence {
+		err = relay.ErrFenced
+	}
+	if err != nil {
+		return s.undo(ctx, err)
+	}
+	var text strings.Builder
+	var args []any
+	for _, step := range steps {
+		text.WriteString(step.query)
+		text.WriteString("; ")
+		args = append(args, step.args...)
+	}
+	text.WriteString("COMMIT")
+	if _, err := s.conn.ExecContext(ctx, text.String(), args...); err != nil {
+		return s.undo(ctx, err)
+	}
+	return nil
+}
+
+// undo rolls back, also where ctx is done: the driver then closes the
+// connection, and the server rolls back by itself.
+func (s *session) undo(ctx context.Context, err error) error {
+	if _, e := s.conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); e != nil {
+		return fmt.Errorf("%w (and rolling back: %v)", err, e)
+	}
+	return err
+}
+
+// steps are those of every day.
+func (s *session) steps(c relay.Change) []step {
+	var steps []step
+	source := s.source.name
+	for runs := range slices.Chunk(sqlstore.Runs(c.Done), removeRuns) {
+		var args []any
+		for _, r := range runs {
+			args = append(args, r.First, r.Last)
+		}
+		steps = append(steps, step{removeSQL + repeat("position BETWEEN ? AND ?", " OR ", len(runs)), args})
+	}
+	if len(c.DonePlans) > 0 {
+		args := []any{source}
+		for _, id := range c.DonePlans {
+			args = append(args, id)
+		}
+		steps = append(steps, step{removePlansSQL + repeat("?", ", ", len(c.DonePlans)) + ")", args})
+	}
+	for _, channel := range slices.Sorted(maps.Keys(c.Counters)) {
+		steps = append(steps, step{saveCountersSQL, []any{source, channel, c.Counters[channel]}})
+	}
+	if c.Plan != nil {
+		steps = append(steps, step{addPlanSQL, []any{source, c.Plan.ID, c.Plan.Positions}})
+	}
+	return steps
+}
+
+func rareSteps(c relay.Change) []step {
+	var steps []step
+	for _, a := range c.SetAside {
+		steps = append(steps, step{setAsideSQL, []any{sqlstore.Reason(a.Reason), a.Position}}, step{removeOneSQL, []any{a.Position}})
+	}
+	for _, k := range c.Return {
+		steps = append(steps, step{returnSQL, []any{k.Channel, k.Key}}, step{returnedSQL, []any{k.Channel, k.Key}})
+	}
+	return steps
+}
+
+func (s *session) epochSteps(e *relay.Epoch) []step {
+	if e == nil {
+		return nil
+	}
+	source := s.source.name
+	return []step{
+		{openEpochSQL, []any{e.Name, e.Lanes, e.Identity, source}},
+		{recordEpochSQL, []any{source, e.Name, e.Lanes, e.Identity, sqlstore.Reason(e.Reason)}},
+		{dropCountersSQL, []any{source}},
+		{dropPlansSQL, []any{source}},
+	}
+}

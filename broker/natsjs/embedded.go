@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"golang.org/x/crypto/bcrypt"
 )
 
 // EmbeddedConfig says where and how a server inside the process runs.
@@ -31,6 +32,7 @@ type EmbeddedConfig struct {
 	Addr string
 	// User and Password are asked of everybody who connects by Addr. Required
 	// where Addr is not a loopback address, which everybody could connect to.
+	// The password has at most 72 bytes.
 	User, Password string
 	// SyncInterval is how often written data is forced to disk. Default 1 s.
 	SyncInterval time.Duration
@@ -107,6 +109,13 @@ func (c *EmbeddedConfig) options() (*server.Options, error) {
 	case c.SyncInterval < 0:
 		return nil, errors.New("sync interval is negative")
 	}
+	var hash []byte
+	if c.Password != "" {
+		var err error
+		if hash, err = bcrypt.GenerateFromPassword([]byte(c.Password), bcrypt.DefaultCost); err != nil {
+			return nil, fmt.Errorf("password cannot be used: %w", err)
+		}
+	}
 	o := &server.Options{
 		ServerName:         "tidings-embedded",
 		JetStream:          true,
@@ -117,7 +126,7 @@ func (c *EmbeddedConfig) options() (*server.Options, error) {
 		SyncAlways:         c.SyncAlways,
 		MaxPayload:         int32(c.MaxPayload),
 		Username:           c.User,
-		Password:           c.Password,
+		Password:           string(hash),
 		DontListen:         c.Addr == "",
 		NoSigs:             true,
 		NoLog:              true,

@@ -90,7 +90,7 @@ func channelName(bench string) string {
 
 // open connects to the store, makes its tables and sees that the outbox is empty.
 func (o *Options) open(ctx context.Context) (*connect.Database, error) {
-	db, err := connect.OpenDatabase(ctx, o.StoreURL, connect.Options{})
+	db, err := connect.OpenDatabase(ctx, o.StoreURL, connect.Options{Create: true})
 	if err != nil {
 		return nil, err
 	}

@@ -47,7 +47,7 @@ func RunAuditor(ctx context.Context, storeURL, brokerURL string, channels []stri
 }
 
 func openAuditor(ctx context.Context, storeURL string, logger *slog.Logger) (*connect.Database, error) {
-	db, err := connect.OpenDatabase(ctx, storeURL, connect.Options{Logger: logger})
+	db, err := connect.OpenDatabase(ctx, storeURL, connect.Options{Logger: logger, Create: true})
 	if err != nil {
 		return nil, err
 	}

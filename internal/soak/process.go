@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -33,15 +34,36 @@ type Process struct {
 	Health string
 }
 
-// child is a running Process.
+// child is a running Process, under supervision: when it ends by itself, for
+// example because its database was away when it started, it is started again,
+// as every init system does.
 type child struct {
 	Process
 	program, dir string
-	cmd          *exec.Cmd
-	exited       chan error
+
+	mu     sync.Mutex
+	cmd    *exec.Cmd
+	wanted bool
+	last   error         // how it ended the last time
+	ended  chan struct{} // closed when it has ended and is not wanted
 }
 
+// restartDelay is what a supervisor waits before it starts a process again.
+const restartDelay = 500 * time.Millisecond
+
 func (c *child) start(context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wanted, c.ended = true, make(chan struct{})
+	if err := c.spawn(); err != nil {
+		return err
+	}
+	go c.supervise(c.ended)
+	return nil
+}
+
+// spawn starts the program. The caller holds the mutex.
+func (c *child) spawn() error {
 	log, err := os.OpenFile(c.log(), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
 		return fmt.Errorf("open log of %s: %w", c.Name, err)
@@ -54,33 +76,71 @@ func (c *child) start(context.Context) error {
 	if err := c.cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", c.Name, err)
 	}
-	exited := make(chan error, 1)
-	c.exited = exited
-	go func(cmd *exec.Cmd) { exited <- cmd.Wait() }(c.cmd)
 	return nil
+}
+
+func (c *child) supervise(ended chan struct{}) {
+	defer close(ended)
+	for {
+		c.mu.Lock()
+		cmd := c.cmd
+		c.mu.Unlock()
+		err := cmd.Wait()
+		c.mu.Lock()
+		c.last = err
+		wanted := c.wanted
+		c.mu.Unlock()
+		if !wanted {
+			return
+		}
+		time.Sleep(restartDelay)
+		c.mu.Lock()
+		if c.wanted {
+			c.last = c.spawn()
+		}
+		stop := !c.wanted || c.last != nil
+		c.mu.Unlock()
+		if stop {
+			return
+		}
+	}
 }
 
 func (c *child) log() string {
 	return filepath.Join(c.dir, strings.ReplaceAll(c.Name, " ", "-")+".log")
 }
 
+// signal sends a signal to the process, which is not wanted from now on.
+func (c *child) signal(s os.Signal) (ended chan struct{}, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wanted = false
+	err = c.cmd.Process.Signal(s)
+	if errors.Is(err, os.ErrProcessDone) {
+		err = nil
+	}
+	return c.ended, err
+}
+
 func (c *child) kill(context.Context) error {
-	if err := c.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	ended, err := c.signal(os.Kill)
+	if err != nil {
 		return fmt.Errorf("kill %s: %w", c.Name, err)
 	}
-	<-c.exited
+	<-ended
 	return nil
 }
 
 // stop asks the process to end, and is not content with less than exit code 0.
 func (c *child) stop(ctx context.Context) error {
-	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	ended, err := c.signal(syscall.SIGTERM)
+	if err != nil {
 		return fmt.Errorf("stop %s: %w", c.Name, err)
 	}
 	select {
-	case err := <-c.exited:
-		if err != nil {
-			return fmt.Errorf("%s ended with %w; see %s", c.Name, err, c.log())
+	case <-ended:
+		if c.last != nil {
+			return fmt.Errorf("%s ended with %w; see %s", c.Name, c.last, c.log())
 		}
 		return nil
 	case <-time.After(30 * time.Second):

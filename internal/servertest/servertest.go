@@ -74,12 +74,17 @@ func fromEnvironment(t testing.TB, server string) string {
 	return url
 }
 
-// unavailable ends the test: it is skipped, or fails where servers are required.
+// unavailable ends the test for lack of a server.
 func unavailable(t testing.TB, why string) {
 	t.Helper()
-	const hint = `; run scripts/servers start and eval "$(scripts/servers env)"`
+	skipOrFail(t, why+`; run scripts/servers start and eval "$(scripts/servers env)"`)
+}
+
+// skipOrFail ends the test: it is skipped, or fails where everything is required.
+func skipOrFail(t testing.TB, why string) {
+	t.Helper()
 	if os.Getenv(requireVariable) == "1" {
-		t.Fatal(why + hint)
+		t.Fatal(why)
 	}
-	t.Skip(why + hint)
+	t.Skip(why)
 }

@@ -57,7 +57,7 @@ func Example() {
 	}
 
 	// The relay carries committed messages to the broker.
-	r, err := relay.New(relay.Config{Source: db.Source("shop"), Broker: broker})
+	r, err := relay.New(relay.Config{Source: db.Relay("shop"), Broker: broker})
 	if err != nil {
 		log.Fatal(err)
 	}

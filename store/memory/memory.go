@@ -73,7 +73,7 @@ type Audit struct {
 func New() *DB {
 	return &DB{
 		now:    func() time.Time { return time.Now().UTC().Truncate(time.Microsecond) },
-		locks:  locks{owners: map[any]*Tx{}, freed: make(chan struct{})},
+		locks:  locks{owners: map[any]*Tx{}, queues: map[any][]*waiter{}},
 		values: map[string]string{},
 		lanes:  map[laneKey]inbox.LaneState{},
 		seen:   map[seenKey]time.Time{},
@@ -90,8 +90,8 @@ func (db *DB) Outbox() *outbox.Outbox[*Tx] { return outbox.New[*Tx](outboxStore{
 // Inbox keeps the records of inboxes in this database.
 func (db *DB) Inbox() *Inbox { return &Inbox{db} }
 
-// Source is the outbox as a relay sees it, under the name of its source.
-func (db *DB) Source(name string) relay.Source { return &Source{db: db, name: name} }
+// Relay is the outbox as a relay reads it, under the name of its source.
+func (db *DB) Relay(name string) relay.Source { return &Source{db: db, name: name} }
 
 // Admin is what an operator can ask of this database and do to it.
 func (db *DB) Admin() *Admin { return &Admin{db} }

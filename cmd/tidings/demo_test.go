@@ -141,6 +141,30 @@ func TestSecondDemo(t *testing.T) {
 	again.await("orderhistory\n")
 }
 
+// TestSecondSignal: the first lets running work finish, the second does not wait.
+func TestSecondSignal(t *testing.T) {
+	t.Parallel()
+	addr := freeAddr(t)
+	p := invocation{args: []string{"demo", "--addr", addr, "--dir", t.TempDir(), "--drain", "10m"}}.start(t)
+	p.await("orderhistory\n")
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	// A request whose body never ends.
+	fmt.Fprintf(conn, "POST /customers HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n", addr)
+	if _, err := conn.Read(make([]byte, 1)); err != nil { // the handler reads
+		t.Fatal(err)
+	}
+	p.signal(os.Interrupt)
+	p.await("Stopping")
+	p.signal(os.Interrupt)
+	if code := p.end(); code == exitDone {
+		t.Errorf("after two signals the exit code is %d", code)
+	}
+}
+
 func TestDemoThatCannotWrite(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "file")

@@ -17,6 +17,9 @@ func eachCommand(t *testing.T, visit func(cmd *cobra.Command)) {
 	a := &app{stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard, getenv: func(string) string { return "" }}
 	var walk func(*cobra.Command)
 	walk = func(cmd *cobra.Command) {
+		if cmd.Hidden {
+			return // not for people
+		}
 		visit(cmd)
 		for _, sub := range cmd.Commands() {
 			walk(sub)
@@ -101,7 +104,7 @@ func TestThePageListsEverything(t *testing.T) {
 
 func TestHelpIsAnAnswer(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{}, {"--help"}, {"help", "relay"}, {"relay", "-h"}, {"parked"}, {"migrate"}} {
+	for _, args := range [][]string{{}, {"--help"}, {"help", "relay"}, {"relay", "-h"}, {"help", "parked", "edit"}, {"parked"}, {"migrate"}} {
 		if out := mustRun(t, args...); !strings.Contains(out, "Usage:") || !strings.Contains(out, "Examples:") {
 			t.Errorf("tidings %v prints no help:\n%s", args, out)
 		}

@@ -148,6 +148,8 @@ func relayPlainSQL(t *testing.T, storeURL, brokerURL string) {
 	}
 	insert(t, storeURL, channel, "bad", "Order Created", `{}`) // a type without spaces is required
 	insert(t, storeURL, channel, "bad", "OrderCreated", `{}`)
+	insert(t, storeURL, channel, "large", "OrderCreated", `"`+strings.Repeat("x", 3<<20)+`"`)
+	insert(t, storeURL, strings.Repeat("c", 201), "long", "OrderCreated", `{}`)
 	arrived := receive(t, brokerURL, channel)
 
 	p := invocation{env: []string{"TIDINGS_STORE_URL=" + storeURL, "TIDINGS_BROKER_URL=" + brokerURL, "TIDINGS_HTTP=" + addr},
@@ -172,7 +174,7 @@ func relayPlainSQL(t *testing.T, storeURL, brokerURL string) {
 	awaitPage(t, base+"/metrics", http.StatusOK, `tidings_relay_published_messages_total{source="shop"} 20`)
 	eventually(t, "the outbox is empty", func() error {
 		backlog := decode[backlogJSON](t, mustRun(t, "outbox", "--store-url", storeURL, "-o", "json"))
-		if backlog.Rows != 0 || backlog.SetAside != 2 || backlog.Source != "shop" || backlog.Holder == "" {
+		if backlog.Rows != 0 || backlog.SetAside != 4 || backlog.Source != "shop" || backlog.Holder == "" {
 			return fmt.Errorf("it is %+v", backlog)
 		}
 		return nil
@@ -199,8 +201,13 @@ func settleBadRow(t *testing.T, storeURL, channel string) {
 		SetAside []setAsideJSON `json:"setAside"`
 	}
 	rows := decode[listJSON](t, mustRun(t, "outbox", "list", "--store-url", storeURL, "-o", "json")).SetAside
-	if len(rows) != 2 || rows[0].Message.Type != "Order Created" || !strings.Contains(rows[0].Reason, "type") || rows[0].Message.Channel != channel {
+	if len(rows) != 4 || rows[0].Message.Type != "Order Created" || rows[0].Message.Channel != channel {
 		t.Fatalf("set aside are %+v", rows)
+	}
+	for i, want := range []string{"type", "behind", "too large", "channel"} {
+		if !strings.Contains(rows[i].Reason, want) {
+			t.Errorf("row %d was set aside because %q, want %q", i, rows[i].Reason, want)
+		}
 	}
 	if out := mustRun(t, "outbox", "list", "--store-url", storeURL); !strings.Contains(out, "Order Created") {
 		t.Errorf("the list is:\n%s", out)

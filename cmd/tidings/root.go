@@ -17,6 +17,7 @@ var commands = []func(*app) *cobra.Command{
 	newDoctorCommand,
 	newMigrateCommand,
 	newBenchCommand,
+	newSoakCommand,
 	newOutboxCommand,
 	newParkedCommand,
 	newVersionCommand,
@@ -57,8 +58,9 @@ func (a *app) execute(ctx context.Context, args []string) int {
 
 func (a *app) newRoot() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "tidings",
-		Short: "Messages between services, none lost and none handled twice",
+		Use:     "tidings",
+		Version: readVersion().Version, // for --version
+		Short:   "Messages between services, none lost and none handled twice",
 		Long: `Tidings keeps services consistent through messages: an outbox in each service's
 own database, a relay to Kafka or NATS, and an inbox that handles each message
 once. This program runs the sample system and relays, and looks after the rest.
@@ -99,6 +101,7 @@ no (problems found, migrations pending, no such message); 130 interrupted.`,
 		root.AddCommand(construct(a))
 	}
 	asGroup(a, root)
+	root.SetHelpCommand(newHelpCommand())
 	root.SetFlagErrorFunc(a.flagError)
 	return root
 }

@@ -15,6 +15,8 @@ func TestWrongUsage(t *testing.T) {
 	}{
 		{"relai", []string{`unknown command "relai"`, "did you mean relay?"}},
 		{"relai --store-url sqlite:x.db", []string{`unknown command "relai"`, "did you mean relay?"}},
+		{"help relai", []string{`unknown command "relai"`, "did you mean relay?"}},
+		{"help parked lsit", []string{"tidings parked", "did you mean list?"}},
 		{"frobnicate", []string{`unknown command "frobnicate"`, "tidings --help"}},
 		{"parked lsit", []string{`unknown command "lsit" for tidings parked`, "did you mean list?"}},
 		{"parked lsit --store-url sqlite:x.db", []string{`unknown command "lsit"`, "did you mean list?"}},
@@ -95,6 +97,9 @@ func TestVersion(t *testing.T) {
 	t.Parallel()
 	if out := mustRun(t, "version"); !strings.Contains(out, "built with  go1.") {
 		t.Errorf("version says:\n%s", out)
+	}
+	if out := mustRun(t, "--version"); !strings.HasPrefix(out, "tidings version ") {
+		t.Errorf("--version says:\n%s", out)
 	}
 	var v versionInfo
 	if err := json.Unmarshal([]byte(mustRun(t, "version", "-o", "json")), &v); err != nil || v.Go == "" || v.Version == "" {

@@ -1,6 +1,9 @@
 package connect
 
-import "tidings.example/store/sqlite"
+import (
+	"tidings.example/store/mysql"
+	"tidings.example/store/sqlite"
+)
 
 // databaseSchemes and brokerSchemes are what URLs may begin with, in the order
 // in which error texts offer them.
@@ -8,6 +11,10 @@ var (
 	databaseSchemes = []scheme{
 		{name: "sqlite", kind: "sqlite", example: "sqlite:orders.db", file: true, params: sqliteParams,
 			openDatabase: openSQLite, migrations: new(sqlite.Admin)},
+		{name: "mysql", kind: "mysql", example: "mysql://user:password@host/database", params: mysqlParams,
+			openDatabase: openMySQL, migrations: new(mysql.Admin), maintenance: "information_schema"},
+		{name: "mariadb", kind: "mysql", example: "mariadb://user:password@host/database", params: mysqlParams,
+			openDatabase: openMySQL, migrations: new(mysql.Admin), maintenance: "information_schema", alias: true},
 	}
 	brokerSchemes = []scheme{
 		{name: "kafka", kind: "kafka", example: "kafka://host:9092", params: kafkaParams, openBroker: openKafka},

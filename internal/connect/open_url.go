@@ -181,6 +181,9 @@ func (l *location) parseServer(rest, example string) error {
 		authority = authority[at+1:]
 	}
 	for host := range strings.SplitSeq(authority, ",") {
+		if host == "" && (l.params.Get("socket") != "" || l.params.Get("host") != "") {
+			break // the parameter names the host, or a socket
+		}
 		if !validHost(host) {
 			return badURL("%s URL: host or port cannot be read; write it as in %s%s", l.scheme, example, encodeHint)
 		}

@@ -1,0 +1,31 @@
+package connect
+
+import (
+	"context"
+
+	"tidings.example/store/mysql"
+)
+
+// mysqlParams are those that package mysql reads from its URL.
+var mysqlParams = []string{"max-connections", "socket", "timeout", "tls", "tls-ca"}
+
+func openMySQL(ctx context.Context, l location, _ Options) (*Database, error) {
+	if _, err := l.word("tls", "false", "true", "skip-verify", "preferred"); err != nil {
+		return nil, err
+	}
+	if _, err := l.duration("timeout"); err != nil {
+		return nil, err
+	}
+	if _, err := l.number("max-connections", 2, 100_000); err != nil {
+		return nil, err
+	}
+	if l.path == "" {
+		return nil, badURL("%s URL names no database; write it as in %s", l.scheme, l.spec.example)
+	}
+	db, err := mysql.Open(ctx, mysql.Config{URL: l.raw})
+	if err != nil {
+		return nil, err
+	}
+	return &Database{Kind: "mysql", SQL: db.SQL(), Outbox: db.Outbox(), Inbox: db.Inbox(), Admin: db.Admin(),
+		Relay: db.Relay, Ready: db.Ready, Close: db.Close}, nil
+}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"tidings.example/admin"
 	"tidings.example/internal/migrate"
@@ -77,8 +78,33 @@ func (db *DB) Ready(ctx context.Context) error {
 	if err == nil {
 		err = sqlstore.PendingError(all)
 	}
+	if err == nil {
+		err = db.missingTables(ctx)
+	}
 	if err != nil {
 		return fmt.Errorf("mysql %s: %w", db.place, explain(err))
 	}
 	return nil
+}
+
+const tablesSQL = `SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name LIKE 'tidings%'`
+
+func (db *DB) missingTables(ctx context.Context) error {
+	rows, err := db.inbox.QueryContext(ctx, tablesSQL)
+	if err != nil {
+		return fmt.Errorf("list tables: %w", err)
+	}
+	defer rows.Close()
+	var existing []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return fmt.Errorf("list tables: %w", err)
+		}
+		existing = append(existing, name)
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("list tables: %w", err)
+	}
+	return sqlstore.MissingTables(append(slices.Clone(sqlstore.Tables), "tidings_inbox_slot"), existing)
 }

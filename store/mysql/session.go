@@ -67,7 +67,9 @@ const releaseSQL = `UPDATE tidings_relay SET holder = '', expires_at = NULL WHER
 func (s *session) Release(ctx context.Context) error {
 	s.stopSignal()
 	_, err := s.db.inbox.ExecContext(ctx, releaseSQL, s.source.name, s.fence)
-	err = errors.Join(err, s.conn.Close())
+	if e := s.conn.Close(); !errors.Is(e, sql.ErrConnDone) { // else it was lost
+		err = errors.Join(err, e)
+	}
 	if err != nil {
 		return fmt.Errorf("release the lease of outbox %q: %w", s.source.name, err)
 	}

@@ -105,6 +105,7 @@ func foreignPool(t testing.TB, url string) *sql.DB {
 		t.Fatal(err)
 	}
 	s.driver.InterpolateParams = false
+	s.driver.MultiStatements = true // for the tests' scripts
 	connector, err := driver.NewConnector(s.driver)
 	if err != nil {
 		t.Fatal(err)

@@ -21,6 +21,8 @@ const (
 	// probedPositions bounds the skipped positions that are probed for; the
 	// relay reads the others when it is idle for long.
 	probedPositions = 100
+	// probeTimeout bounds one question.
+	probeTimeout = 5 * time.Second
 )
 
 // waiting is what a session knows of its last read.
@@ -110,6 +112,10 @@ func (s *session) probe(ctx context.Context) (bool, error) {
 			args = append(args, p)
 		}
 	}
+	// The driver closes a connection whose query is cancelled, and the session
+	// needs it after the end of a wait.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTimeout)
+	defer cancel()
 	var more bool
 	if err := s.conn.QueryRowContext(ctx, query, args...).Scan(&more); err != nil {
 		return false, fmt.Errorf("look for new rows: %w", err)

@@ -70,8 +70,33 @@ func (db *DB) Ready(ctx context.Context) error {
 	if err == nil {
 		err = sqlstore.PendingError(all)
 	}
+	if err == nil {
+		err = db.missingTables(ctx)
+	}
 	if err != nil {
 		return fmt.Errorf("sqlite %s: %w", db.path, explain(err))
 	}
 	return nil
+}
+
+const tablesSQL = mark + `SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'tidings%'`
+
+func (db *DB) missingTables(ctx context.Context) error {
+	rows, err := db.sql.QueryContext(ctx, tablesSQL)
+	if err != nil {
+		return fmt.Errorf("list tables: %w", err)
+	}
+	defer rows.Close()
+	var existing []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return fmt.Errorf("list tables: %w", err)
+		}
+		existing = append(existing, name)
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("list tables: %w", err)
+	}
+	return sqlstore.MissingTables(sqlstore.Tables, existing)
 }

@@ -14,6 +14,16 @@ import (
 // newDB returns a new database with its tables.
 func newDB(t testing.TB) *DB {
 	t.Helper()
+	db := emptyDB(t)
+	if err := db.Migrate(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+// emptyDB returns a new database without tables.
+func emptyDB(t testing.TB) *DB {
+	t.Helper()
 	db, err := Open(context.Background(), Config{Path: filepath.Join(t.TempDir(), "test.db")})
 	if err != nil {
 		t.Fatal(err)
@@ -23,9 +33,6 @@ func newDB(t testing.TB) *DB {
 			t.Error(err)
 		}
 	})
-	if err := db.Migrate(context.Background()); err != nil {
-		t.Fatal(err)
-	}
 	return db
 }
 

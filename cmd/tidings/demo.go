@@ -29,7 +29,7 @@ type demoSettings struct {
 	storeURL, brokerURL  string
 	natsAddr             string
 	addrs                map[string]*string
-	drain                time.Duration
+	drain, wait          time.Duration
 }
 
 func newDemoCommand(a *app) *cobra.Command {
@@ -79,9 +79,14 @@ same --dir, --store and --broker.`,
 	}
 	flags.StringVar(&s.natsAddr, "nats-addr", "127.0.0.1:4222", "where the process broker serves NATS")
 	flags.DurationVar(&s.drain, "drain", 15*time.Second, "how long running work may take to finish when the demo stops")
+	flags.DurationVar(&s.wait, "wait", 0, "how long to wait at the start for servers that do not answer; default: 30s with --process, else 0s")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := s.check(); err != nil {
 			return err
+		}
+		// Processes are killed and started in any order.
+		if !flags.Changed("wait") && !s.whole() {
+			s.wait = 30 * time.Second
 		}
 		// The banner says what runs; the log is for what needs attention, unless
 		// somebody wants more, or runs processes one by one and watches them.
@@ -118,8 +123,8 @@ func (s *demoSettings) check() error {
 			return err
 		}
 	}
-	if s.drain <= 0 {
-		return usagef("--drain: %s is not a positive duration", s.drain)
+	if s.drain <= 0 || s.wait < 0 {
+		return usagef("--drain must be a positive duration, and --wait not a negative one")
 	}
 	return checkAddr("--nats-addr", s.natsAddr)
 }

@@ -78,7 +78,8 @@ func (d *demo) awaitReady(ctx context.Context, system *sample.System) error {
 // open opens the broker and the databases, telling what takes time.
 func (d *demo) open(ctx context.Context) error {
 	var err error
-	if d.broker, err = d.openDemoBroker(ctx); err != nil {
+	d.broker, err = retry(ctx, d.app, d.settings.wait, func() (*connect.Broker, error) { return d.openDemoBroker(ctx) })
+	if err != nil {
 		return err
 	}
 	d.databases = map[string]*connect.Database{}
@@ -86,7 +87,8 @@ func (d *demo) open(ctx context.Context) error {
 		if name == sample.Gateway {
 			continue
 		}
-		if d.databases[name], err = d.openDatabase(ctx, name); err != nil {
+		d.databases[name], err = retry(ctx, d.app, d.settings.wait, func() (*connect.Database, error) { return d.openDatabase(ctx, name) })
+		if err != nil {
 			return err
 		}
 	}

@@ -231,14 +231,15 @@ func TestDemoAsProcesses(t *testing.T) {
 	start := func(name string) *process {
 		return invocation{args: append([]string{"demo", "--process", name}, flags...)}.start(t)
 	}
-	invoke(t, append([]string{"demo", "--process", "orders", "--log-level", "error"}, flags...)...).
+	invoke(t, append([]string{"demo", "--process", "orders", "--wait", "0s"}, flags...)...).
 		fails(t, exitFailed, "nats://", "tidings demo --process broker")
 	running := map[string]*process{}
-	running["broker"] = start("broker")
-	running["broker"].await("broker runs")
+	// In any order: those without a broker wait for it.
 	for _, name := range []string{"orders", "customers", "history", "gateway"} {
 		running[name] = start(name)
 	}
+	running["gateway"].await("not there yet, waiting")
+	running["broker"] = start("broker")
 	for name, p := range running {
 		p.await(name + " runs")
 	}

@@ -36,7 +36,7 @@ var allowed = map[string][]string{
 	"broker/natsjs":     {"", "broker", "broker/internal", "admin", "internal"},
 	"store":             {"", "outbox", "relay", "inbox", "admin", "internal"},
 	"store/storetest":   {"", "broker", "outbox", "relay", "inbox", "admin", "internal"},
-	"inbox/inboxtest":   {"", "broker", "outbox", "relay", "inbox", "internal"},
+	"inbox/inboxtest":   {"", "broker", "outbox", "relay", "inbox", "admin", "internal"},
 	"internal/connect": {"", "broker", "outbox", "relay", "inbox", "event", "service", "admin", "store", "internal",
 		"broker/kafka", "broker/natsjs"},
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tidings.example"
+	"tidings.example/admin"
 	"tidings.example/inbox"
 )
 
@@ -87,7 +88,7 @@ func (r *life[Tx]) retry(ctx context.Context, in *inbox.Inbox[Tx]) error {
 	defer ticker.Stop()
 	for {
 		// Again and again, since a retry that fails takes the request back.
-		if err := r.Retry(ctx, r.name); err != nil {
+		if err := r.askRetry(ctx); err != nil {
 			return fmt.Errorf("ask for a retry: %w", err)
 		}
 		in.RetryParked()
@@ -101,6 +102,21 @@ func (r *life[Tx]) retry(ctx context.Context, in *inbox.Inbox[Tx]) error {
 			return fmt.Errorf("parked messages were not retried: %w", context.Cause(ctx))
 		}
 	}
+}
+
+// askRetry asks for a retry of all held keys, as an operator does.
+func (r *life[Tx]) askRetry(ctx context.Context) error {
+	heads, err := r.Admin.ListParked(ctx, admin.ParkedFilter{Subscriber: r.name, Heads: true})
+	if err != nil {
+		return err
+	}
+	for _, p := range heads {
+		err := r.Admin.RetryParked(ctx, p.ID, admin.Action{Actor: "inboxtest", Reason: "healed"})
+		if err != nil && !errors.Is(err, admin.ErrNotFound) { // it may be gone meanwhile
+			return err
+		}
+	}
+	return nil
 }
 
 // handle has one effect, and fails as ordered.

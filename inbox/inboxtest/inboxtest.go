@@ -15,6 +15,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"tidings.example/admin"
 	"tidings.example/inbox"
 )
 
@@ -28,9 +29,8 @@ type Subject[Tx any] struct {
 	// Recorded returns the committed effects of a run in the order of
 	// recording. Of two transactions at the same time either may be first.
 	Recorded func(ctx context.Context, run string) ([]string, error)
-	// Retry asks, as an operator does, to retry the subscriber's parked
-	// messages; that some are gone meanwhile is no error.
-	Retry func(ctx context.Context, subscriber string) error
+	// Admin is asked, as by an operator, to retry parked messages.
+	Admin admin.Parked
 	// Checks is the number of histories to try. Default 100, rapid's own.
 	Checks int
 }

@@ -2,11 +2,9 @@ package memory_test
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"testing"
 
-	"tidings.example/admin"
 	"tidings.example/inbox/inboxtest"
 	"tidings.example/store/memory"
 )
@@ -17,6 +15,7 @@ func TestInbox(t *testing.T) {
 		db := memory.New()
 		return inboxtest.Subject[*memory.Tx]{
 			Inbox: db.Inbox(),
+			Admin: db.Admin(),
 			Record: func(ctx context.Context, tx *memory.Tx, run, effect string) error {
 				// A list for each run, so that all its handlers contend for one value.
 				list, err := tx.Get(ctx, run)
@@ -26,16 +25,6 @@ func TestInbox(t *testing.T) {
 				return tx.Put(ctx, run, strings.TrimSpace(list+" "+effect))
 			},
 			Recorded: func(_ context.Context, run string) ([]string, error) { return strings.Fields(db.Get(run)), nil },
-			Retry: func(ctx context.Context, subscriber string) error {
-				heads, err := db.Admin().ListParked(ctx, admin.ParkedFilter{Subscriber: subscriber, Heads: true})
-				for _, p := range heads {
-					retryErr := db.Admin().RetryParked(ctx, p.ID, admin.Action{Actor: "test", Reason: "healed"})
-					if !errors.Is(retryErr, admin.ErrNotFound) {
-						err = errors.Join(err, retryErr)
-					}
-				}
-				return err
-			},
 		}
 	})
 }

@@ -50,7 +50,11 @@ func New(c wiring.Config) (*wiring.Part, error) {
 	orders := c.Names.Orders()
 	event.On(sub, orders, s.orderCreated)
 	event.On(sub, orders, s.orderCancelled)
-	part, err := c.Part(wiring.Service{Name: Name, Migrations: migrations, Handler: s.routes(c.Routes(Name)), Subscriber: sub, Publishes: true})
+	// One transaction at a time: those of several orders lock the rows of
+	// several customers, each in its own order, and would meet in deadlocks.
+	// What runs in other processes may still; the inbox then tries again.
+	part, err := c.Part(wiring.Service{Name: Name, Migrations: migrations, Handler: s.routes(c.Routes(Name)), Subscriber: sub,
+		Publishes: true, Concurrency: 1})
 	if err != nil {
 		return nil, fmt.Errorf("make service %s: %w", Name, err)
 	}

@@ -76,13 +76,16 @@ type Service struct {
 	Subscriber *event.Subscriber[*sql.Tx]
 	// Publishes says whether there is an outbox to empty.
 	Publishes bool
+	// Concurrency is how many transactions may handle events at the same
+	// time. Default: the inbox's.
+	Concurrency int
 }
 
 // Part puts a service together.
 func (c Config) Part(s Service) (*Part, error) {
 	logger := c.logger(s.Name)
 	channels := NewChannels(c.Broker, c.Names, logger)
-	in, err := c.inbox(s.Subscriber, logger)
+	in, err := c.inbox(s, logger)
 	if err != nil {
 		return nil, err
 	}
@@ -104,14 +107,15 @@ func (c Config) Routes(name string) *web.Routes {
 	return web.NewRoutes(web.Config{Logger: c.logger(name), Transient: c.DB.Inbox.Transient, Observe: c.Metrics.RequestsOf(name)})
 }
 
-func (c Config) inbox(sub *event.Subscriber[*sql.Tx], logger *slog.Logger) (*inbox.Inbox[*sql.Tx], error) {
-	cfg := inbox.Config[*sql.Tx]{Store: c.DB.Inbox, Broker: c.Broker, BatchSize: cmp.Or(c.BatchSize, defaultBatch), Logger: logger}
+func (c Config) inbox(s Service, logger *slog.Logger) (*inbox.Inbox[*sql.Tx], error) {
+	cfg := inbox.Config[*sql.Tx]{Store: c.DB.Inbox, Broker: c.Broker, BatchSize: cmp.Or(c.BatchSize, defaultBatch),
+		Concurrency: s.Concurrency, Logger: logger}
 	if c.Metrics != nil {
 		cfg.Observer = c.Metrics.tidings.InboxObserver()
 	}
-	in, err := sub.Inbox(cfg)
+	in, err := s.Subscriber.Inbox(cfg)
 	if err == nil && c.Metrics != nil {
-		c.Metrics.tidings.WatchInbox(sub.Name(), in.Stats)
+		c.Metrics.tidings.WatchInbox(s.Subscriber.Name(), in.Stats)
 	}
 	return in, err
 }

@@ -1,0 +1,263 @@
+package customersorders
+
+import (
+	"encoding/json"
+	"fmt"
+	"iter"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"tidings.example/examples/customers-orders/money"
+	"tidings.example/internal/connect"
+	"tidings.example/internal/servertest"
+)
+
+// TestCreditUnderLoad places orders from many clients at once, more than the
+// limits allow, and cancels some that were approved. Reserved credit must never
+// exceed a limit, and must in the end be the sum of the approved orders.
+func TestCreditUnderLoad(t *testing.T) {
+	t.Parallel()
+	t.Run("sqlite-nats", func(t *testing.T) {
+		t.Parallel()
+		r := startAll(t)
+		newLoad(r, 600).run()
+	})
+	for store, url := range map[string]func(testing.TB) string{"postgres": servertest.PostgresDatabase, "mysql": servertest.MySQLDatabase} {
+		t.Run(store+"-kafka", func(t *testing.T) {
+			t.Parallel()
+			r := startOnServers(t, url)
+			newLoad(r, 300).run()
+		})
+	}
+}
+
+// startOnServers runs the sample on real servers, each service on a database of its own.
+func startOnServers(t *testing.T, url func(testing.TB) string) *running {
+	t.Helper()
+	b, err := connect.OpenBroker(t.Context(), servertest.Kafka(t), connect.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Close() })
+	all := map[string]*connect.Database{}
+	for _, name := range Services {
+		db, err := connect.OpenDatabase(t.Context(), url(t), connect.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() })
+		all[name] = db
+	}
+	return start(t, Config{Broker: b, Databases: all, Prefix: servertest.Name("load") + "-", Addrs: map[string]string{Gateway: "127.0.0.1:0"}})
+}
+
+// load is what the clients do.
+type load struct {
+	*running
+	orders    int
+	customers []string
+}
+
+const (
+	loadCustomers = 15
+	loadClients   = 8
+	loadLimit     = money.Money(100_00)
+)
+
+func newLoad(r *running, orders int) *load {
+	l := &load{running: r, orders: orders}
+	for i := range loadCustomers {
+		l.customers = append(l.customers, r.createCustomer(fmt.Sprintf("Customer %d", i), loadLimit.String()))
+	}
+	return l
+}
+
+func (l *load) run() {
+	l.t.Helper()
+	seed := rand.Uint64()
+	l.t.Logf("seed %d", seed)
+	watching, stopWatching := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(watching)
+		l.watch(stopWatching)
+	}()
+	var clients sync.WaitGroup
+	for n := range loadClients {
+		clients.Go(func() { l.client(rand.New(rand.NewPCG(seed, uint64(n)))) })
+	}
+	clients.Wait()
+	l.settle()
+	l.cancelSome()
+	l.settle()
+	close(stopWatching)
+	<-watching
+	l.check()
+}
+
+// client places its share of the orders, and tries to cancel some of them.
+func (l *load) client(random *rand.Rand) {
+	header := http.Header{"Content-Type": {"application/json"}}
+	var placed []string
+	for range l.orders / loadClients {
+		total := money.Money(1 + random.Int64N(40_00))
+		body := fmt.Sprintf(`{"customerId":%q,"orderTotal":{"amount":%s}}`, l.customers[random.IntN(len(l.customers))], total)
+		a, err := send(l.t.Context(), "POST", l.url+"/orders", body, header)
+		if err != nil || a.status != 201 {
+			l.t.Errorf("POST /orders: %d %s, %v", a.status, a.body, err)
+			return
+		}
+		placed = append(placed, a.header.Get("Location"))
+		// It may be pending, refused or cancelled already; then the answer is 409.
+		a, err = send(l.t.Context(), "POST", l.url+placed[random.IntN(len(placed))]+"/cancel", "", http.Header{})
+		if err != nil || a.status != 200 && a.status != 409 {
+			l.t.Errorf("POST cancel: %d %s, %v", a.status, a.body, err)
+			return
+		}
+	}
+}
+
+// cancelSome cancels every third approved order.
+func (l *load) cancelSome() {
+	l.t.Helper()
+	for i, o := range l.allOrders("/orders") {
+		if i%3 != 0 || o.OrderState != "APPROVED" {
+			continue
+		}
+		if a := l.request("POST", "/orders/"+o.OrderID+"/cancel", ""); a.status != 200 {
+			l.t.Errorf("POST cancel of an approved order: %d %s", a.status, a.body)
+		}
+	}
+}
+
+// watch looks again and again whether a limit is exceeded.
+func (l *load) watch(stop <-chan struct{}) {
+	for {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		a, err := send(l.t.Context(), "GET", l.url+"/customers", "", http.Header{})
+		if err != nil {
+			l.t.Error(err)
+			return
+		}
+		var list struct{ Customers []customerView }
+		if err := json.Unmarshal(a.body, &list); err != nil {
+			l.t.Errorf("%v: %s", err, a.body)
+			return
+		}
+		for _, c := range list.Customers {
+			if c.AvailableCredit > c.CreditLimit {
+				l.t.Errorf("customer %s has %s available of %s", c.CustomerID, c.AvailableCredit, c.CreditLimit)
+			}
+		}
+	}
+}
+
+type customerView struct {
+	CustomerID                   string
+	CreditLimit, AvailableCredit money.Money
+}
+
+type orderView struct {
+	OrderID, CustomerID string
+	OrderState          string
+	OrderTotal          money.Money
+	CancellationReason  string
+}
+
+// settle waits until no order is pending and the others have heard of all.
+func (l *load) settle() {
+	l.t.Helper()
+	waitFor(l.t, func() error {
+		approved := map[string]money.Money{}
+		orders := l.allOrders("/orders")
+		for _, o := range orders {
+			switch o.OrderState {
+			case "PENDING":
+				return fmt.Errorf("order %s is pending", o.OrderID)
+			case "APPROVED":
+				approved[o.CustomerID] += o.OrderTotal
+			}
+		}
+		for _, id := range l.customers {
+			c := decode[customerView](l.t, l.request("GET", "/customers/"+id, ""))
+			if c.CreditLimit-c.AvailableCredit != approved[id] {
+				return fmt.Errorf("customer %s has reserved %s, and approved orders of %s", id, c.CreditLimit-c.AvailableCredit, approved[id])
+			}
+		}
+		if got, want := l.histories(), summaries(orders); !slices.Equal(got, want) {
+			return fmt.Errorf("the history has %d orders that are not the %d that there are", len(got), len(want))
+		}
+		return nil
+	})
+}
+
+// check looks once more when all is quiet: it must have stayed so, and the load
+// must have met what it was made for.
+func (l *load) check() {
+	l.t.Helper()
+	seen := map[string]int{}
+	for _, o := range l.allOrders("/orders") {
+		seen[o.OrderState+" "+o.CancellationReason]++
+	}
+	l.t.Logf("orders: %v", seen)
+	for _, kind := range []string{"APPROVED ", "CANCELLED CREDIT_LIMIT_EXCEEDED", "CANCELLED BY_CUSTOMER"} {
+		if seen[kind] == 0 {
+			l.t.Errorf("no order is %s: the load proves little", kind)
+		}
+	}
+	if n := l.orders / loadClients * loadClients; sum(maps.Values(seen)) != n {
+		l.t.Errorf("there are %d orders, want %d", sum(maps.Values(seen)), n)
+	}
+}
+
+func sum(ns iter.Seq[int]) (total int) {
+	for n := range ns {
+		total += n
+	}
+	return total
+}
+
+// histories is what the history service knows of all customers, as text.
+func (l *load) histories() (all []string) {
+	for _, id := range l.customers {
+		for _, o := range l.allOrders("/customers/" + id + "/orderhistory") {
+			o.CustomerID = id
+			all = append(all, fmt.Sprint(o))
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+func summaries(orders []orderView) (all []string) {
+	for _, o := range orders {
+		all = append(all, fmt.Sprint(o))
+	}
+	slices.Sort(all)
+	return all
+}
+
+// allOrders reads a list of orders page by page.
+func (r *running) allOrders(path string) (all []orderView) {
+	r.t.Helper()
+	for next := path + "?limit=1000"; next != ""; {
+		a := r.request("GET", next, "")
+		if a.status == 404 && strings.Contains(path, "history") {
+			return nil // has not heard of the customer yet
+		}
+		page := decode[struct {
+			Orders []orderView
+			Next   string
+		}](r.t, a)
+		all, next = append(all, page.Orders...), page.Next
+	}
+	return all
+}

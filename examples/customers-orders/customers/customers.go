@@ -46,14 +46,10 @@ func New(c wiring.Config) (*wiring.Part, error) {
 		return nil, fmt.Errorf("make service %s: %w", Name, err)
 	}
 	s := &crediting{store: store{sqldb.DB{Database: c.DB}}, events: event.NewPublisher(c.Names.Customers(), c.DB.Outbox)}
-	sub := event.NewSubscriber[*sql.Tx](c.Names.Subscriber(Name))
-	orders := c.Names.Orders()
-	event.On(sub, orders, s.orderCreated)
-	event.On(sub, orders, s.orderCancelled)
 	// One transaction at a time: those of several orders lock the rows of
 	// several customers, each in its own order, and would meet in deadlocks.
 	// What runs in other processes may still; the inbox then tries again.
-	part, err := c.Part(wiring.Service{Name: Name, Migrations: migrations, Handler: s.routes(c.Routes(Name)), Subscriber: sub,
+	part, err := c.Part(wiring.Service{Name: Name, Migrations: migrations, Handler: s.routes(c.Routes(Name)), Subscriber: s.subscriber(c.Names),
 		Publishes: true, Concurrency: 1})
 	if err != nil {
 		return nil, fmt.Errorf("make service %s: %w", Name, err)
@@ -65,6 +61,14 @@ func New(c wiring.Config) (*wiring.Part, error) {
 type crediting struct {
 	store  store
 	events *event.Publisher[*sql.Tx]
+}
+
+func (s *crediting) subscriber(names events.Names) *event.Subscriber[*sql.Tx] {
+	sub := event.NewSubscriber[*sql.Tx](names.Subscriber(Name))
+	orders := names.Orders()
+	event.On(sub, orders, s.orderCreated)
+	event.On(sub, orders, s.orderCancelled)
+	return sub
 }
 
 func (s *crediting) create(ctx context.Context, name string, limit money.Money) (Customer, error) {

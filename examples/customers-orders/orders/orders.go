@@ -47,12 +47,8 @@ func New(c wiring.Config) (*wiring.Part, error) {
 		return nil, fmt.Errorf("make service %s: %w", Name, err)
 	}
 	s := &ordering{store: store{sqldb.DB{Database: c.DB}}, events: event.NewPublisher(c.Names.Orders(), c.DB.Outbox)}
-	credit := event.NewSubscriber[*sql.Tx](c.Names.Subscriber(Name))
-	customers := c.Names.Customers()
-	event.On(credit, customers, s.creditReserved)
-	event.On(credit, customers, s.creditLimitExceeded)
-	event.On(credit, customers, s.customerNotFound)
-	part, err := c.Part(wiring.Service{Name: Name, Migrations: migrations, Handler: s.routes(c.Routes(Name)), Subscriber: credit, Publishes: true})
+	part, err := c.Part(wiring.Service{Name: Name, Migrations: migrations, Handler: s.routes(c.Routes(Name)),
+		Subscriber: s.subscriber(c.Names), Publishes: true})
 	if err != nil {
 		return nil, fmt.Errorf("make service %s: %w", Name, err)
 	}
@@ -63,6 +59,15 @@ func New(c wiring.Config) (*wiring.Part, error) {
 type ordering struct {
 	store  store
 	events *event.Publisher[*sql.Tx]
+}
+
+func (s *ordering) subscriber(names events.Names) *event.Subscriber[*sql.Tx] {
+	sub := event.NewSubscriber[*sql.Tx](names.Subscriber(Name))
+	customers := names.Customers()
+	event.On(sub, customers, s.creditReserved)
+	event.On(sub, customers, s.creditLimitExceeded)
+	event.On(sub, customers, s.customerNotFound)
+	return sub
 }
 
 func (s *ordering) create(ctx context.Context, customerID string, total money.Money) (Order, error) {

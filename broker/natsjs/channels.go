@@ -74,7 +74,7 @@ func (cc *channelCache) get(ctx context.Context, name string) (*channel, error) 
 
 // lookUp asks the server in any case.
 func (cc *channelCache) lookUp(ctx context.Context, name string) (*channel, error) {
-	b := cc.broker
+	b, since := cc.broker, time.Now()
 	ctx, cancel := b.connected.bound(ctx, requestTime)
 	defer cancel()
 	stream, err := b.js.Stream(ctx, b.names.stream(name))
@@ -83,7 +83,7 @@ func (cc *channelCache) lookUp(ctx context.Context, name string) (*channel, erro
 			reason: fmt.Sprintf("channel %q does not exist: there is no stream %q; create it with EnsureChannels", name, b.names.stream(name))}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look up channel %q: %w", name, b.explain(err))
+		return nil, fmt.Errorf("look up channel %q: %w", name, b.explain(err, streamInfoSubject(b.names.stream(name)), since))
 	}
 	c, err := channelOf(name, stream.CachedInfo())
 	if err != nil {
@@ -132,6 +132,7 @@ func (b *Broker) ensure(ctx context.Context, name string) error {
 	if missing, ok := errors.AsType[*missingError](err); !ok || !missing.absent {
 		return err
 	}
+	since := time.Now()
 	ctx, cancel := b.connected.bound(ctx, requestTime)
 	defer cancel()
 	_, err = b.js.CreateStream(ctx, jetstream.StreamConfig{
@@ -150,7 +151,7 @@ func (b *Broker) ensure(ctx context.Context, name string) error {
 	})
 	// Another process may have been quicker, perhaps with other settings.
 	if err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		return b.explain(err)
+		return b.explain(err, "$JS.API.STREAM.CREATE.", since)
 	}
 	_, err = b.channels.lookUp(ctx, name)
 	return err
@@ -187,6 +188,7 @@ func (b *Broker) buckets(ctx context.Context) (members, positions jetstream.KeyV
 }
 
 func (b *Broker) bucket(ctx context.Context, c jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
+	since := time.Now()
 	ctx, cancel := b.connected.bound(ctx, requestTime)
 	defer cancel()
 	kv, err := b.js.KeyValue(ctx, c.Bucket)
@@ -197,7 +199,8 @@ func (b *Broker) bucket(ctx context.Context, c jetstream.KeyValueConfig) (jetstr
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open bucket %q: %w", c.Bucket, b.explain(err))
+		err = b.explain(err, streamInfoSubject(bucketStream(c.Bucket)), since)
+		return nil, fmt.Errorf("open bucket %q: %w", c.Bucket, b.explain(err, "$JS.API.STREAM.CREATE.", since))
 	}
 	return kv, nil
 }

@@ -55,6 +55,7 @@ type Embedded struct {
 	user     string
 	password string
 	addr     string
+	log      *serverLog
 	unlock   func()
 	stop     sync.Once
 }
@@ -86,12 +87,13 @@ func startEmbedded(c EmbeddedConfig) (*Embedded, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	s, err := run(options, c.Logger)
+	log := &serverLog{logger: c.Logger, failed: make(chan struct{})}
+	s, err := run(options, log)
 	if err != nil {
 		unlock()
 		return nil, err
 	}
-	e := &Embedded{server: s, user: c.User, password: c.Password, unlock: unlock}
+	e := &Embedded{server: s, user: c.User, password: c.Password, log: log, unlock: unlock}
 	if c.Addr != "" {
 		e.addr = s.Addr().String()
 	}
@@ -109,10 +111,12 @@ func (c *EmbeddedConfig) options() (*server.Options, error) {
 	case c.SyncInterval < 0:
 		return nil, errors.New("sync interval is negative")
 	}
+	// The server asks for hashes. The password itself is in this process, so a
+	// cheap one will do; a dear one would make each connection slow.
 	var hash []byte
 	if c.Password != "" {
 		var err error
-		if hash, err = bcrypt.GenerateFromPassword([]byte(c.Password), bcrypt.DefaultCost); err != nil {
+		if hash, err = bcrypt.GenerateFromPassword([]byte(c.Password), bcrypt.MinCost); err != nil {
 			return nil, fmt.Errorf("password cannot be used: %w", err)
 		}
 	}
@@ -165,12 +169,11 @@ func loopback(host string) bool {
 // startTime bounds the start, which recovers what is stored.
 const startTime = 2 * time.Minute
 
-func run(o *server.Options, logger *slog.Logger) (*server.Server, error) {
+func run(o *server.Options, log *serverLog) (*server.Server, error) {
 	s, err := server.NewServer(o)
 	if err != nil {
 		return nil, err
 	}
-	log := &serverLog{logger: logger}
 	s.SetLoggerV2(log, false, false, false)
 	s.Start()
 	err = log.fatal()
@@ -185,43 +188,17 @@ func run(o *server.Options, logger *slog.Logger) (*server.Server, error) {
 	return nil, err
 }
 
-// serverLog passes the server's warnings and errors on. It keeps the first
-// fatal error, which is why a start fails, where the server's own logger would
-// end the process.
-type serverLog struct {
-	logger *slog.Logger
-	mu     sync.Mutex
-	err    error
-}
-
-func (l *serverLog) fatal() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.err
-}
-
-func (l *serverLog) Fatalf(format string, v ...any) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.err == nil {
-		l.err = fmt.Errorf(format, v...)
-	}
-}
-
-func (l *serverLog) Errorf(format string, v ...any) {
-	l.logger.Error("embedded NATS server", "message", fmt.Sprintf(format, v...))
-}
-
-func (l *serverLog) Warnf(format string, v ...any) {
-	l.logger.Warn("embedded NATS server", "message", fmt.Sprintf(format, v...))
-}
-
-func (*serverLog) Noticef(string, ...any) {}
-func (*serverLog) Debugf(string, ...any)  {}
-func (*serverLog) Tracef(string, ...any)  {}
-
 // Addr returns the address that the server listens on, or "" if on none.
 func (e *Embedded) Addr() string { return e.addr }
+
+// Failed is closed once the server can store no more in a channel, because the
+// disk is full or broken; Err then says why. It stays so, also when there is
+// room again, until the server is started anew: what it has acknowledged is
+// safe, what it has not will be published again.
+func (e *Embedded) Failed() <-chan struct{} { return e.log.failed }
+
+// Err returns why the server can store no more, or nil.
+func (e *Embedded) Err() error { return e.log.writeError() }
 
 // Close stops the server after it has written everything, and waits for it.
 // Brokers that use the server should be closed first. It may be called twice.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -32,11 +31,8 @@ type Broker struct {
 	publisher *publisher
 
 	members memberNames
-
-	// denied is the last permission error that the server reported; it comes
-	// apart from the request that it is about.
-	denied atomic.Pointer[error]
-	close  sync.Once
+	denials denials
+	close   sync.Once
 }
 
 var (
@@ -125,7 +121,7 @@ func (b *Broker) connect(purpose string, lost, back func()) (*nats.Conn, error) 
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			if errors.Is(err, nats.ErrPermissionViolation) {
-				b.denied.Store(&err)
+				b.denials.add(err)
 			}
 			b.log.Warn("NATS connection reports an error", "connection", purpose, "error", err)
 		}),
@@ -143,21 +139,14 @@ func reconnectDelay(attempts int) time.Duration {
 }
 
 func (b *Broker) accountInfo(ctx context.Context) (*jetstream.AccountInfo, error) {
+	since := time.Now()
 	ctx, cancel := b.connected.bound(ctx, requestTime)
 	defer cancel()
 	info, err := b.js.AccountInfo(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("ask for JetStream: %w", b.explain(err))
+		return nil, fmt.Errorf("ask for JetStream: %w", b.explain(err, "$JS.API.INFO", since))
 	}
 	return info, nil
-}
-
-// explain adds to a request that went unanswered that permission was denied.
-func (b *Broker) explain(err error) error {
-	if denied := b.denied.Load(); denied != nil && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout)) {
-		return fmt.Errorf("%w (%w)", err, *denied)
-	}
-	return err
 }
 
 // Ready returns nil if messages can be published and received now, else why

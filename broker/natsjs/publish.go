@@ -2,7 +2,6 @@ package natsjs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"tidings.example"
@@ -84,7 +83,10 @@ func (b *Broker) channelFor(ctx context.Context, name string) (*channel, error) 
 		if err == nil {
 			return c, nil
 		}
-		if _, missing := errors.AsType[*missingError](err); missing || b.conn.IsClosed() {
+		if b.conn.IsClosed() {
+			return nil, ErrClosed
+		}
+		if permanent(err) {
 			return nil, err
 		}
 		if pause(ctx, attempt, b.connected.wait()) != nil {

@@ -47,6 +47,8 @@ type publisher struct {
 	conn   *nats.Conn
 	log    *slog.Logger
 	forget func(channel string)
+	// denied returns the error of a publication that is not permitted.
+	denied func(subject string, since time.Time) error
 	room   *semaphore.Weighted
 	// inbox begins the reply subjects; what follows is an item's token.
 	inbox string
@@ -83,6 +85,7 @@ type item struct {
 	weight int64
 
 	token uint64
+	began time.Time
 	// due is when it is to be sent, or sent again.
 	due time.Time
 	// refused is when the server refused it for the first time, attempts how
@@ -95,6 +98,7 @@ func startPublisher(b *Broker) (*publisher, error) {
 	p := &publisher{
 		log:    b.log,
 		forget: b.channels.forget,
+		denied: b.denials.find,
 		room:   semaphore.NewWeighted(roomWeight),
 		inbox:  nats.NewInbox() + ".",
 		lanes:  map[lane]*queue{},
@@ -193,7 +197,8 @@ func (p *publisher) register(it *item) {
 	p.token++
 	it.token = p.token
 	it.msg.Reply = p.inbox + strconv.FormatUint(it.token, 36)
-	it.due = time.Now().Add(ackTime)
+	it.began = time.Now()
+	it.due = it.began.Add(ackTime)
 	p.sent[it.token] = it
 	if len(p.sent) == 1 {
 		p.hurry()

@@ -138,6 +138,10 @@ func (p *publisher) resend() bool {
 	}
 	p.mu.Unlock()
 	for _, it := range due {
+		if err := p.denied(it.msg.Subject, it.began); err != nil {
+			p.failItem(it.token, fmt.Errorf("publish: %w", err))
+			continue
+		}
 		p.send(it)
 	}
 	return some

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -16,19 +15,16 @@ import (
 // without a gap, across lost connections and restarts of the server. It keeps
 // nothing on the server but a consumer that expires.
 type reader struct {
-	js        jetstream.JetStream
-	conn      *nats.Conn
-	connected *changes
-	log       *slog.Logger
-	stream    string
-	subject   string
+	broker  *Broker
+	stream  string
+	subject string
 	// next is the sequence to start at. 0 starts with the last record of each
 	// subject, for buckets.
 	next uint64
 }
 
 func (b *Broker) reader(stream, subject string, next uint64) *reader {
-	return &reader{js: b.js, conn: b.conn, connected: b.connected, log: b.log, stream: stream, subject: subject, next: next}
+	return &reader{broker: b, stream: stream, subject: subject, next: next}
 }
 
 const (
@@ -44,10 +40,10 @@ const (
 )
 
 // read calls handle for each record until ctx is done, and then returns nil. It
-// returns an error if the stream is gone.
+// returns an error if the stream is gone or may not be read.
 func (r *reader) read(ctx context.Context, handle func(record)) error {
 	for attempt := 0; ; attempt++ {
-		changed := r.connected.wait()
+		changed := r.broker.connected.wait()
 		before := r.next
 		err := r.consume(ctx, changed, handle)
 		if ctx.Err() != nil {
@@ -56,11 +52,14 @@ func (r *reader) read(ctx context.Context, handle func(record)) error {
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			return &missingError{absent: true, reason: fmt.Sprintf("stream %q is gone", r.stream)}
 		}
+		if permanent(err) {
+			return err
+		}
 		if r.next != before {
 			attempt = 0
 		}
 		if attempt > 0 {
-			r.log.Debug("reading from NATS is interrupted", "stream", r.stream, "error", err)
+			r.broker.log.Debug("reading from NATS is interrupted", "stream", r.stream, "error", err)
 		}
 		if pause(ctx, attempt, changed) != nil {
 			return nil
@@ -130,7 +129,8 @@ func (r *reader) consume(ctx context.Context, changed <-chan struct{}, handle fu
 }
 
 func (r *reader) create(ctx context.Context) (jetstream.Consumer, error) {
-	ctx, cancel := r.connected.bound(ctx, requestTime)
+	since := time.Now()
+	ctx, cancel := r.broker.connected.bound(ctx, requestTime)
 	defer cancel()
 	c := jetstream.ConsumerConfig{
 		FilterSubject:     r.subject,
@@ -144,9 +144,9 @@ func (r *reader) create(ctx context.Context) (jetstream.Consumer, error) {
 	if r.next == 0 {
 		c.DeliverPolicy, c.OptStartSeq = jetstream.DeliverLastPerSubjectPolicy, 0
 	}
-	consumer, err := r.js.CreateConsumer(ctx, r.stream, c)
+	consumer, err := r.broker.js.CreateConsumer(ctx, r.stream, c)
 	if err != nil {
-		return nil, fmt.Errorf("create consumer: %w", err)
+		return nil, fmt.Errorf("create consumer: %w", r.broker.explain(err, consumerCreateSubject(r.stream), since))
 	}
 	return consumer, nil
 }
@@ -154,12 +154,12 @@ func (r *reader) create(ctx context.Context) (jetstream.Consumer, error) {
 // remove removes the consumer at once, where that is quick. Otherwise the
 // server forgets it after a while.
 func (r *reader) remove(c jetstream.Consumer) {
-	if r.conn.Status() != nats.CONNECTED {
+	if r.broker.conn.Status() != nats.CONNECTED {
 		return
 	}
-	ctx, cancel := r.connected.bound(context.Background(), operationTime)
+	ctx, cancel := r.broker.connected.bound(context.Background(), operationTime)
 	defer cancel()
-	if err := r.js.DeleteConsumer(ctx, r.stream, c.CachedInfo().Name); err != nil {
-		r.log.Debug("NATS consumer could not be removed", "stream", r.stream, "error", err)
+	if err := r.broker.js.DeleteConsumer(ctx, r.stream, c.CachedInfo().Name); err != nil {
+		r.broker.log.Debug("NATS consumer could not be removed", "stream", r.stream, "error", err)
 	}
 }

@@ -52,8 +52,8 @@ func (se *session) acquire(ctx context.Context, p place) error {
 	short, cancel := b.connected.bound(ctx, operationTime)
 	defer cancel()
 	c, err := b.channels.lookUp(short, p.channel)
-	if missing, ok := errors.AsType[*missingError](err); ok {
-		return missing
+	if permanent(err) {
+		return err
 	}
 	found, revision, readErr := lease{}, uint64(0), error(nil)
 	if err == nil {

@@ -65,7 +65,10 @@ func (se *session) open(ctx context.Context, channels []string) error {
 			se.leases = &leases{kv: positions, connected: b.connected, names: b.names, subscriber: se.subscriber, holder: se.name, incarnation: se.incarnation}
 			return nil
 		}
-		if b.conn.IsClosed() || b.denied.Load() != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		if b.conn.IsClosed() || permanent(err) {
 			return err
 		}
 		b.log.Warn("NATS subscription cannot start yet", "subscriber", se.subscriber, "error", err)

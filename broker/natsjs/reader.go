@@ -28,10 +28,10 @@ func (b *Broker) reader(stream, subject string, next uint64) *reader {
 }
 
 const (
-	// prefetch bounds how many records, and how many bytes of them, are asked
-	// for ahead of time. The bytes must have room for one record of any size.
+	// prefetch bounds how many records are asked for ahead of time, and
+	// prefetchBytes of how many bytes, unless one record may be larger.
 	prefetch      = 512
-	prefetchBytes = 16 << 20
+	prefetchBytes = 2 << 20
 	// heartbeat is how often the server shows that it still serves a reader
 	// while there is nothing to read.
 	heartbeat = 3 * time.Second
@@ -101,6 +101,8 @@ func (r *reader) consume(ctx context.Context, changed <-chan struct{}, handle fu
 		r.next = meta.Sequence.Stream + 1
 		return nil
 	}
+	// A record comes with its subjects, which the server's limit leaves out.
+	room := max(prefetchBytes, int(r.broker.conn.MaxPayload())+64<<10)
 	// handling is held while a record is handled: nothing is after stop.
 	var handling sync.Mutex
 	records, err := consumer.Consume(func(msg jetstream.Msg) {
@@ -113,7 +115,7 @@ func (r *reader) consume(ctx context.Context, changed <-chan struct{}, handle fu
 			cancel(err)
 		}
 	},
-		jetstream.PullMaxMessagesWithBytesLimit(prefetch, prefetchBytes),
+		jetstream.PullMaxMessagesWithBytesLimit(prefetch, room),
 		jetstream.PullHeartbeat(heartbeat),
 		// Whatever it is, a new consumer goes on from where this one was.
 		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { cancel(err) }),

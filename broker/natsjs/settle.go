@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/nats-io/nats.go"
@@ -14,6 +15,7 @@ import (
 // leases that are free. It returns an error if going on makes no sense.
 func (se *session) settle(ctx context.Context) error {
 	var release []*worker
+	var take []place
 	idle := se.idle()
 	for _, c := range se.channels {
 		for i := range c.partitions {
@@ -22,9 +24,7 @@ func (se *session) settle(ctx context.Context) error {
 			mine := !se.leaving && se.round.Err() == nil && se.roster.owner(p) == se.name
 			switch {
 			case w == nil && mine:
-				if err := se.acquire(ctx, p); err != nil {
-					return err
-				}
+				take = append(take, p)
 			case w == nil:
 			case w.lost && w.ended:
 				delete(se.workers, p)
@@ -40,52 +40,90 @@ func (se *session) settle(ctx context.Context) error {
 		}
 	}
 	se.release(ctx, release)
+	return se.acquire(ctx, take)
+}
+
+// acquire takes the leases of partitions, where they are free, and starts
+// workers.
+func (se *session) acquire(ctx context.Context, ps []place) error {
+	if len(ps) == 0 || se.broker.conn.Status() != nats.CONNECTED {
+		return nil
+	}
+	streams, err := se.lookUp(ctx, ps)
+	if err != nil {
+		return err
+	}
+	revisions, positions := make([]uint64, len(ps)), make([]uint64, len(ps))
+	inParallel(len(ps), func(i int) {
+		c := streams[ps[i].channel]
+		if c == nil {
+			return
+		}
+		var err error
+		if positions[i], revisions[i], err = se.take(ctx, ps[i], c); err != nil && ctx.Err() == nil {
+			se.broker.log.Warn("NATS partition cannot be taken now", "subscriber", se.subscriber,
+				"channel", c.name, "partition", ps[i].partition, "error", err)
+		}
+	})
+	for i, p := range ps {
+		if revisions[i] > 0 {
+			se.start(p, streams[p.channel], positions[i], revisions[i])
+		}
+	}
 	return nil
 }
 
-// acquire takes the lease of a partition, if it is free, and starts a worker.
-func (se *session) acquire(ctx context.Context, p place) error {
+// lookUp asks what has become of the partitions' streams. A channel that
+// cannot be looked up now is left out.
+func (se *session) lookUp(ctx context.Context, ps []place) (map[string]*channel, error) {
 	b := se.broker
-	if b.conn.Status() != nats.CONNECTED {
-		return nil
+	var names []string
+	for _, p := range ps {
+		if !slices.Contains(names, p.channel) {
+			names = append(names, p.channel)
+		}
 	}
-	short, cancel := b.connected.bound(ctx, operationTime)
-	defer cancel()
-	c, err := b.channels.lookUp(short, p.channel)
-	if permanent(err) {
-		return err
+	found, errs := make([]*channel, len(names)), make([]error, len(names))
+	inParallel(len(names), func(i int) {
+		ctx, cancel := b.connected.bound(ctx, operationTime)
+		defer cancel()
+		found[i], errs[i] = b.channels.lookUp(ctx, names[i])
+	})
+	streams := make(map[string]*channel, len(names))
+	for i, name := range names {
+		switch err := errs[i]; {
+		case err == nil:
+			streams[name] = found[i]
+		case permanent(err):
+			return nil, err
+		case ctx.Err() == nil:
+			b.log.Warn("NATS partitions cannot be taken now", "subscriber", se.subscriber, "channel", name, "error", err)
+		}
 	}
-	found, revision, readErr := lease{}, uint64(0), error(nil)
-	if err == nil {
-		found, revision, readErr = se.leases.read(ctx, p)
-	}
-	if ctx.Err() != nil {
-		return nil
-	}
-	if err = errors.Join(err, readErr); err != nil {
-		b.log.Warn("NATS partition cannot be taken now", "subscriber", se.subscriber, "channel", p.channel, "error", err)
-		return nil
+	return streams, nil
+}
+
+// take takes one lease. The revision is 0 if it is not to be had.
+func (se *session) take(ctx context.Context, p place, c *channel) (position, revision uint64, err error) {
+	found, revision, err := se.leases.read(ctx, p)
+	if err != nil {
+		return 0, 0, err
 	}
 	if found.Holder != "" && found.Holder != se.name && se.roster.alive(found.Holder, found.Incarnation) {
-		return nil
+		return 0, 0, nil
 	}
-	position := found.Position
+	position = found.Position
 	if revision > 0 && (position > c.last || !found.Stream.Equal(c.created)) {
-		b.log.Warn("NATS stream was made anew or set back: reading it from the start",
+		se.broker.log.Warn("NATS stream was made anew or set back: reading it from the start",
 			"subscriber", se.subscriber, "channel", p.channel, "partition", p.partition, "position", position, "last", c.last)
 		position = 0
 	}
 	next := lease{Holder: se.name, Incarnation: se.incarnation, Position: position, Stream: c.created}
 	revision, err = se.leases.write(ctx, p, next, revision)
 	if errors.Is(err, errStale) {
-		return nil // somebody was quicker
+		return 0, 0, nil // somebody was quicker
 	}
-	if err != nil {
-		b.log.Warn("NATS partition cannot be taken now", "subscriber", se.subscriber, "channel", p.channel, "error", err)
-		return nil
-	}
-	se.start(p, c, position, revision)
-	return nil
+	return position, revision, err
 }
 
 func (se *session) start(p place, c *channel, position, revision uint64) {
@@ -150,21 +188,15 @@ func (se *session) storeAll(ctx context.Context, ws []*worker, keep bool) map[*w
 		return nil
 	}
 	errs := make([]error, len(ws))
-	var all sync.WaitGroup
-	limit := make(chan struct{}, 16)
-	for i, w := range ws {
-		limit <- struct{}{}
-		all.Go(func() {
-			defer func() { <-limit }()
-			position := w.position()
-			revision, err := se.leases.store(ctx, w.at, position, w.channel.created, keep, w.revision)
-			if err == nil {
-				w.revision, w.stored = revision, position
-			}
-			errs[i] = err
-		})
-	}
-	all.Wait()
+	inParallel(len(ws), func(i int) {
+		w := ws[i]
+		position := w.position()
+		revision, err := se.leases.store(ctx, w.at, position, w.channel.created, keep, w.revision)
+		if err == nil {
+			w.revision, w.stored = revision, position
+		}
+		errs[i] = err
+	})
 	done := map[*worker]bool{}
 	for i, w := range ws {
 		switch {
@@ -179,4 +211,18 @@ func (se *session) storeAll(ctx context.Context, ws []*worker, keep bool) map[*w
 		}
 	}
 	return done
+}
+
+// inParallel calls do with the numbers below n, sixteen at a time.
+func inParallel(n int, do func(i int)) {
+	var all sync.WaitGroup
+	limit := make(chan struct{}, 16)
+	for i := range n {
+		limit <- struct{}{}
+		all.Go(func() {
+			defer func() { <-limit }()
+			do(i)
+		})
+	}
+	all.Wait()
 }

@@ -7,6 +7,7 @@ package sqldb
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -44,6 +45,14 @@ func (db DB) BindLocking(statement string) string {
 	return db.Bind(statement) + " FOR UPDATE"
 }
 
+// errCommit is wrapped by the error of a commit, of which nobody knows whether
+// it took effect.
+var errCommit = errors.New("commit transaction")
+
+// Repeatable reports whether what failed with err has not happened, and may
+// succeed when it is tried again.
+func (db DB) Repeatable(err error) bool { return db.Inbox.Transient(err) && !errors.Is(err, errCommit) }
+
 // attempts is how often a transaction is tried that meets a deadlock or the like.
 const attempts = 3
 
@@ -60,7 +69,7 @@ func (db DB) InTx(ctx context.Context, fn func(tx *sql.Tx) error) error {
 		}
 		if err = fn(tx); err == nil {
 			if err := tx.Commit(); err != nil {
-				return fmt.Errorf("commit transaction: %w", err)
+				return fmt.Errorf("%w: %w", errCommit, err)
 			}
 			return nil
 		}

@@ -45,9 +45,9 @@ const defaultBatch = 32
 func (c Config) Validate() error {
 	switch {
 	case c.DB == nil:
-		return errors.New("DB is missing")
+		return errors.New("the field DB is missing")
 	case c.Broker == nil:
-		return errors.New("Broker is missing")
+		return errors.New("the field Broker is missing")
 	}
 	return nil
 }
@@ -104,7 +104,7 @@ func (c Config) Part(s Service) (*Part, error) {
 
 // Routes returns routes that report as the configuration says.
 func (c Config) Routes(name string) *web.Routes {
-	return web.NewRoutes(web.Config{Logger: c.logger(name), Transient: c.DB.Inbox.Transient, Observe: c.Metrics.RequestsOf(name)})
+	return web.NewRoutes(web.Config{Logger: c.logger(name), Transient: sqldb.DB{Database: c.DB}.Repeatable, Observe: c.Metrics.RequestsOf(name)})
 }
 
 func (c Config) inbox(s Service, logger *slog.Logger) (*inbox.Inbox[*sql.Tx], error) {

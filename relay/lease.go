@@ -16,6 +16,7 @@ var errExpired = fmt.Errorf("%w, or could: the lease ran out before it could be 
 type lease struct {
 	session Session
 	ttl     time.Duration
+	end     *time.Timer // ends the work when the lease runs out
 
 	mu       sync.Mutex
 	deadline time.Time
@@ -27,17 +28,19 @@ type lease struct {
 // lead takes the lease and publishes until ctx is done or the lease is lost.
 func (r *Relay) lead(ctx context.Context, wait *backoff) error {
 	asked := time.Now()
-	session, state, err := r.cfg.Source.Acquire(ctx, r.cfg.Holder, r.cfg.LeaseTTL)
+	// A lease that took longer to take than it lasts is none.
+	acquiring, stop := context.WithTimeout(ctx, r.cfg.LeaseTTL)
+	session, state, err := r.cfg.Source.Acquire(acquiring, r.cfg.Holder, r.cfg.LeaseTTL)
+	stop()
 	if err != nil {
 		return err
 	}
-	// The lease runs from when the database wrote it, which is not before it
-	// was asked for: by this clock it ends no later than by the database's.
-	l := &lease{session: session, ttl: r.cfg.LeaseTTL, deadline: asked.Add(r.cfg.LeaseTTL),
-		held: state.Held, asked: asked, news: true}
-
 	// Work goes on for a while after ctx is done, so it has a context of its own.
 	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	// The lease runs from when the database wrote it, which is not before it
+	// was asked for: by this clock it ends no later than by the database's.
+	l := &lease{session: session, ttl: r.cfg.LeaseTTL, end: time.AfterFunc(r.cfg.LeaseTTL, func() { cancel(errExpired) })}
+	l.extend(asked, state.Held)
 	renewed := make(chan struct{})
 	go func() {
 		defer close(renewed)
@@ -47,6 +50,7 @@ func (r *Relay) lead(ctx context.Context, wait *backoff) error {
 	if cause := context.Cause(work); cause != nil {
 		err = cause
 	}
+	l.end.Stop()
 	cancel(nil)
 	<-renewed
 	release, stop := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.LeaseTTL)
@@ -59,7 +63,7 @@ func (r *Relay) lead(ctx context.Context, wait *backoff) error {
 
 // renew extends the lease three times in its ttl until ctx is done. Being
 // fenced cancels the work at once; other errors are tried again, as the lease may
-// still be ours, and errExpired stops the publishing if they last.
+// still be ours, until it runs out.
 func (l *lease) renew(ctx context.Context, cancel context.CancelCauseFunc) {
 	ticker := time.NewTicker(l.ttl / 3)
 	defer ticker.Stop()
@@ -70,17 +74,12 @@ func (l *lease) renew(ctx context.Context, cancel context.CancelCauseFunc) {
 		case <-ticker.C:
 		}
 		asked := time.Now()
-		attempt, stop := context.WithTimeout(ctx, l.ttl)
-		held, err := l.session.Renew(attempt)
-		stop()
+		held, err := l.session.Renew(ctx)
 		switch {
 		case err == nil:
 			l.extend(asked, held)
 		case errors.Is(err, ErrFenced):
 			cancel(err)
-			return
-		case l.check() != nil:
-			cancel(errExpired)
 			return
 		}
 	}
@@ -90,6 +89,7 @@ func (l *lease) extend(asked time.Time, held []HeldKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.deadline, l.held, l.asked, l.news = asked.Add(l.ttl), held, asked, true
+	l.end.Reset(time.Until(l.deadline))
 }
 
 // check returns errExpired once the lease has run out by this clock, which goes
@@ -97,7 +97,7 @@ func (l *lease) extend(asked time.Time, held []HeldKey) {
 func (l *lease) check() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if time.Now().After(l.deadline) {
+	if !time.Now().Before(l.deadline) {
 		return errExpired
 	}
 	return nil

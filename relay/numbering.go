@@ -79,18 +79,14 @@ func (n *numbering) encode(touched map[string]bool) map[string][]byte {
 	return encoded
 }
 
-// newEpochReason says why numbering must start afresh, or is empty where it can
-// go on.
-func newEpochReason(st State, lanes int) string {
+// newEpochReason says why the numbers of unfinished plans cannot be given again,
+// or is empty where they can.
+func newEpochReason(st State) string {
 	switch {
 	case st.Epoch == "":
 		return "first epoch"
 	case st.Identity != st.Now:
 		return fmt.Sprintf("the database is another one than before, or was restored (was %s, is %s)", st.Identity, st.Now)
-	case st.Lanes != lanes && len(st.Plans) > 0:
-		return fmt.Sprintf("lanes changed from %d to %d after an unclean stop", st.Lanes, lanes)
-	case st.Lanes != lanes:
-		return fmt.Sprintf("lanes changed from %d to %d", st.Lanes, lanes)
 	}
 	return ""
 }

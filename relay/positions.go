@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"sort"
 	"time"
 )
 
@@ -21,30 +22,33 @@ type positions struct {
 	now   func() time.Time
 	high  int64              // the highest position seen
 	taken map[int64]struct{} // read, and not removed from the table yet
-	gaps  []gap              // in order, not touching each other
+	gaps  gaps
 
 	sweeping  bool // everything below high is being read
+	swept     time.Time
 	nextSweep time.Time
-}
 
-// A gap is positions that were skipped.
-type gap struct {
-	Range
-	until time.Time
+	// rangeLimit is how many rows may come from ranges at once. It follows
+	// their size, as a query bounds only the bytes of what is above After.
+	rangeLimit, bytes int
 }
 
 const (
 	// gapTTL is for how long a skipped position is asked for: a transaction
 	// that stays open longer after its append keeps its messages, but not
 	// their place in front of later ones of the same key.
-	gapTTL = time.Minute
-	// maxGaps bounds the number of gaps; the sweep looks after the rest.
-	maxGaps       = 4096
+	gapTTL        = time.Minute
 	sweepInterval = time.Second
+	// firstRangeLimit is small enough for rows of any usual size.
+	firstRangeLimit = 64
+	// lowest is where a sweep begins: below 0, as people may have inserted
+	// rows with positions of their own.
+	lowest = -1 << 62
 )
 
 func newPositions(now func() time.Time) *positions {
-	return &positions{taken: map[int64]struct{}{}, now: now, nextSweep: now().Add(sweepInterval)}
+	return &positions{taken: map[int64]struct{}{}, now: now, nextSweep: now().Add(sweepInterval),
+		gaps: newGaps(maxGaps), rangeLimit: firstRangeLimit}
 }
 
 // take marks rows of recovered plans.
@@ -68,24 +72,24 @@ func (p *positions) sweep() { p.sweeping = true }
 // next is the query to make now.
 func (p *positions) next(limit, bytes int) Query {
 	now := p.now()
-	p.gaps = slices.DeleteFunc(p.gaps, func(g gap) bool { return now.After(g.until) })
+	p.gaps.expire(now)
+	p.rangeLimit, p.bytes = min(p.rangeLimit, limit), bytes
 	if p.sweeping || !now.Before(p.nextSweep) {
-		p.sweeping, p.nextSweep = true, now.Add(sweepInterval)
-		return Query{Ranges: p.notTaken(), RangeLimit: limit}
+		p.sweeping, p.swept = true, now
+		return Query{Ranges: p.notTaken(), RangeLimit: p.rangeLimit}
 	}
-	q := Query{RangeLimit: limit, After: p.high, Limit: limit, Bytes: bytes}
-	for _, g := range p.gaps {
-		q.Ranges = append(q.Ranges, g.Range)
-	}
-	return q
+	return Query{Ranges: p.gaps.ranges(), RangeLimit: p.rangeLimit, After: p.high, Limit: limit, Bytes: bytes}
 }
 
 // notTaken is everything up to the highest position but the rows on their way,
 // which would be read for nothing.
 func (p *positions) notTaken() []Range {
-	free := int64(1)
+	free := int64(lowest)
 	var all []Range
 	for _, taken := range ranges(slices.Sorted(maps.Keys(p.taken))) {
+		if taken.First > p.high {
+			break
+		}
 		if free < taken.First {
 			all = append(all, Range{free, taken.First - 1})
 		}
@@ -97,70 +101,60 @@ func (p *positions) notTaken() []Range {
 	return all
 }
 
-// seen takes the answer to q and returns the rows that are new, by position.
-// They count as taken from now on.
+// seen takes the answer to q and returns the rows that are new, by position, in
+// the same slice. They count as taken from now on.
 func (p *positions) seen(q Query, rows []Row) []Row {
-	if q.Limit == 0 {
-		// A full answer may have left rows out: the sweep goes on.
-		p.sweeping = len(rows) >= q.RangeLimit
-	}
 	slices.SortFunc(rows, func(a, b Row) int { return cmp.Compare(a.Position, b.Position) })
-	fresh := make([]Row, 0, len(rows))
-	until := p.now().Add(gapTTL)
-	inGaps := 0
-	for _, r := range rows {
-		if r.Position <= q.After {
-			inGaps++
-		} else if q.Limit > 0 && inGaps > 0 && inGaps >= q.RangeLimit {
-			// There may be more rows in the gaps than were returned, and they may
-			// have been committed before these: those first.
-			break
+	inRanges := len(rows)
+	if q.Limit > 0 {
+		inRanges = sort.Search(len(rows), func(i int) bool { return rows[i].Position > q.After })
+	}
+	full := inRanges > 0 && inRanges >= q.RangeLimit
+	if full {
+		// There may be more rows in the ranges than were returned, and they may
+		// have been committed before those above: those first.
+		rows = rows[:inRanges]
+		p.adapt(rows)
+	}
+	now := p.now()
+	if q.Limit == 0 {
+		p.sweeping = full
+		// A sweep that takes long, as dead rows are many, must not be all that
+		// the database does.
+		p.nextSweep = now.Add(max(sweepInterval, 20*now.Sub(p.swept)))
+	}
+	until := now.Add(gapTTL)
+	fresh := rows[:0]
+	for i := range rows {
+		position := rows[i].Position
+		_, known := p.taken[position]
+		if position > p.high {
+			p.gaps.add(p, position, until)
+			p.high = position
+		} else if !known {
+			p.gaps.fill(position)
 		}
-		if _, known := p.taken[r.Position]; known {
+		if known {
 			continue
 		}
-		p.taken[r.Position] = struct{}{}
-		fresh = append(fresh, r)
-		if r.Position > p.high {
-			p.skip(p.high+1, r.Position-1, until)
-			p.high = r.Position
-		} else {
-			p.fill(r.Position)
-		}
+		p.taken[position] = struct{}{}
+		fresh = append(fresh, rows[i])
 	}
 	return fresh
 }
 
-// skip adds the positions from first to last to the gaps.
-func (p *positions) skip(first, last int64, until time.Time) {
-	if first <= last && len(p.gaps) < maxGaps {
-		p.gaps = append(p.gaps, gap{Range{first, last}, until})
+// adapt sets how many rows to ask for in ranges to what fits into the bytes of
+// a batch, going by rows that were a full answer.
+func (p *positions) adapt(rows []Row) {
+	sum := 0
+	for i := range rows {
+		sum += len(rows[i].Message.Payload)
 	}
-}
-
-// fill takes one position out of its gap.
-func (p *positions) fill(position int64) {
-	i, found := slices.BinarySearchFunc(p.gaps, position, func(g gap, at int64) int {
-		switch {
-		case g.Last < at:
-			return -1
-		case g.First > at:
-			return 1
-		}
-		return 0
-	})
-	if !found {
-		return
+	fits := 2 * len(rows)
+	if sum > 0 {
+		fits = min(fits, len(rows)*p.bytes/sum)
 	}
-	g := p.gaps[i]
-	var rest []gap
-	if g.First < position {
-		rest = append(rest, gap{Range{g.First, position - 1}, g.until})
-	}
-	if position < g.Last {
-		rest = append(rest, gap{Range{position + 1, g.Last}, g.until})
-	}
-	p.gaps = slices.Replace(p.gaps, i, i+1, rest...)
+	p.rangeLimit = max(fits, 1)
 }
 
 // ranges joins positions, which are in order, to ranges.

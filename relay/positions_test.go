@@ -17,22 +17,8 @@ type table struct {
 }
 
 func (b *table) answer(q Query) []Row {
-	var rows []Row
-	inRanges, above := 0, 0
 	slices.Sort(b.committed)
-	for _, p := range b.committed {
-		in := func(r Range) bool { return r.First <= p && p <= r.Last }
-		switch {
-		case slices.ContainsFunc(q.Ranges, in):
-			if inRanges++; q.RangeLimit == 0 || inRanges <= q.RangeLimit {
-				rows = append(rows, Row{Position: p})
-			}
-		case p > q.After && above < q.Limit:
-			above++
-			rows = append(rows, Row{Position: p})
-		}
-	}
-	return rows
+	return answer(q, b.committed, func(p int64) Row { return Row{Position: p} })
 }
 
 // Whatever the order in which transactions commit, each row is taken up once,
@@ -106,7 +92,7 @@ func TestPositionsGivesGapsUp(t *testing.T) {
 		for _, position := range positions {
 			rows = append(rows, Row{Position: position})
 		}
-		p.seen(Query{RangeLimit: 10, Limit: 10}, rows)
+		p.seen(Query{RangeLimit: 10, After: p.high, Limit: 10}, rows)
 	}
 	read(1, 5)
 	if q := p.next(10, 1); !slices.Equal(q.Ranges, []Range{{2, 4}}) || q.After != 5 {
@@ -130,17 +116,82 @@ func TestPositionsSweepsWhatWasPutBackBeforeAnythingNew(t *testing.T) {
 	p.remove([]int64{10, 12})
 	p.sweep()
 	q := p.next(1, 1)
-	if q.Limit != 0 || !slices.Equal(q.Ranges, []Range{{1, 10}, {12, 12}}) {
+	if q.Limit != 0 || !slices.Equal(q.Ranges, []Range{{lowest, 10}, {12, 12}}) {
 		t.Fatalf("the query is %+v", q)
 	}
 	if fresh := p.seen(q, []Row{{Position: 10}}); len(fresh) != 1 {
 		t.Fatalf("a row that was put back is not new: %v", fresh)
 	}
-	if q = p.next(1, 1); q.Limit != 0 || !slices.Equal(q.Ranges, []Range{{1, 9}, {12, 12}}) {
+	if q = p.next(1, 1); q.Limit != 0 || !slices.Equal(q.Ranges, []Range{{lowest, 9}, {12, 12}}) {
 		t.Fatalf("the sweep does not go on: %+v", q)
 	}
 	p.seen(q, nil)
 	if q = p.next(1, 1); q.Limit == 0 {
 		t.Error("the sweep does not end")
+	}
+}
+
+// Rows on their way that a new leader finds do not keep it from reading on.
+func TestPositionsReadsOnBehindRecoveredRows(t *testing.T) {
+	t.Parallel()
+	p := newPositions(time.Now)
+	p.take([]int64{3, 4})
+	b := &table{committed: []int64{3, 4, 5, 6}}
+	var got []int64
+	for range 2 {
+		q := p.next(2, 1000)
+		for _, r := range p.seen(q, b.answer(q)) {
+			got = append(got, r.Position)
+		}
+	}
+	if !slices.Equal(got, []int64{5, 6}) {
+		t.Errorf("took %v", got)
+	}
+}
+
+// Somebody may have inserted a row with a position of his own.
+func TestPositionsFindsRowsBelowOne(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1000, 0)
+	p := newPositions(func() time.Time { return now })
+	b := &table{committed: []int64{-7, 0, 1}}
+	taken := map[int64]bool{}
+	for range 4 {
+		q := p.next(10, 1000)
+		for _, r := range p.seen(q, b.answer(q)) {
+			taken[r.Position] = true
+		}
+		now = now.Add(sweepInterval)
+	}
+	if len(taken) != 3 {
+		t.Errorf("took %v", taken)
+	}
+}
+
+// Rows in gaps and rows that were put back are read in pieces that memory can
+// hold, as all others are.
+func TestPositionsBoundsBytesOfRanges(t *testing.T) {
+	t.Parallel()
+	const limit, bytes, payload = 2000, 1 << 20, 900 << 10
+	p := newPositions(time.Now)
+	p.seen(Query{Limit: limit, RangeLimit: limit}, []Row{{Position: 10_000}})
+	p.sweep()
+	big := Row{Message: message("big", "k")}
+	big.Message.Payload = make([]byte, payload)
+	b := make([]int64, 5000)
+	for i := range b {
+		b[i] = int64(i + 1)
+	}
+	most, total := 0, 0
+	for total < len(b) {
+		q := p.next(limit, bytes)
+		rows := answer(q, b[total:], func(at int64) Row { r := big; r.Position = at; return r })
+		if len(rows) == 0 {
+			t.Fatalf("nothing is found with %+v after %d rows", q, total)
+		}
+		most, total = max(most, len(rows)), total+len(p.seen(q, rows))
+	}
+	if most*payload > 64*bytes {
+		t.Errorf("%d rows of %d bytes in one answer", most, payload)
 	}
 }

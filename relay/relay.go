@@ -134,20 +134,26 @@ func (r *Relay) Run(ctx context.Context) error {
 	wait := newBackoff(r.cfg.Backoff)
 	for ctx.Err() == nil {
 		err := r.lead(ctx, wait)
-		if ctx.Err() != nil {
-			break
-		}
 		var held *HeldError
 		switch {
+		case ctx.Err() != nil:
+			if err != nil && !errors.Is(err, context.Canceled) && !errors.As(err, &held) {
+				r.cfg.Logger.Warn("relay did not stop cleanly; the next one repeats what is on its way",
+					"source", r.cfg.Source.Name(), "error", err)
+			}
 		case errors.As(err, &held):
-			r.status.standby(held)
+			r.status.standby()
 			wait.reset()
 			// Try again when the lease runs out, and before that now and
 			// then, since a relay that stops gives it up.
 			sleep(ctx, min(max(held.Expires, time.Millisecond), r.cfg.LeaseTTL/8))
 		case errors.Is(err, ErrFenced):
-			r.cfg.Logger.Warn("relay lost its lease", "source", r.cfg.Source.Name(), "holder", r.cfg.Holder)
-			r.status.standby(nil)
+			r.status.standby()
+			// Two relays that both believe to be the holder would take the lease
+			// from each other without end, were it not for the pause.
+			pause := wait.next()
+			r.cfg.Logger.Warn("relay lost its lease", "source", r.cfg.Source.Name(), "holder", r.cfg.Holder, "reason", err)
+			sleep(ctx, pause)
 		case err != nil:
 			r.status.failed(err)
 			pause := wait.next()

@@ -13,8 +13,7 @@ import (
 )
 
 // book is an outbox with the rules of a real one: positions before commits, a
-// lease with a fence, changes that take effect whole or not at all. A test can
-// kill its sessions at any operation.
+// lease with a fence, changes that take effect whole or not at all.
 type book struct {
 	mu       sync.Mutex
 	rows     map[int64]Row
@@ -76,6 +75,27 @@ func (b *book) empty() bool {
 	return len(b.rows) == 0
 }
 
+// steal gives the lease to somebody else.
+func (b *book) steal() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.holder, b.expires, b.fence = "another", time.Now().Add(time.Hour), b.fence+1
+}
+
+// repair does what an operator does with set-aside rows: it changes them, and
+// asks for another try of their keys.
+func (b *book) repair(change func(m *tidings.Message)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for p, r := range b.aside {
+		change(&r.Message)
+		b.aside[p] = r
+	}
+	for key := range b.held {
+		b.held[key] = true
+	}
+}
+
 // seat is a place at the book for one relay process: kill ends all that it does.
 type seat struct {
 	*book
@@ -85,7 +105,9 @@ type seat struct {
 	// takes effect, or after it if late is set.
 	countdown int
 	late      bool
-	stuck     bool // renewals hang, as if the process were stopped
+	// meet, if set, is called before each operation, and after it with "after "
+	// in front of its name. It may block; an error is the operation's.
+	meet func(ctx context.Context, operation string) error
 }
 
 func newSeat(b *book) *seat {
@@ -96,11 +118,27 @@ func newSeat(b *book) *seat {
 var errKilled = errors.New("killed")
 
 // do runs one operation, unless the process was or is now killed.
-func (s *seat) do(operation func() error) error {
+func (s *seat) do(ctx context.Context, name string, operation func() error) error {
+	if s.meet != nil {
+		if err := s.meet(ctx, name); err != nil {
+			return err
+		}
+	}
+	err := s.doNow(ctx, operation)
+	if s.meet != nil && err == nil {
+		err = s.meet(ctx, "after "+name)
+	}
+	return err
+}
+
+func (s *seat) doNow(ctx context.Context, operation func() error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ctx.Err() != nil {
 		return errKilled
+	}
+	if err := ctx.Err(); err != nil {
+		return err
 	}
 	s.countdown--
 	if s.countdown != 0 {
@@ -115,10 +153,10 @@ func (s *seat) do(operation func() error) error {
 
 func (s *seat) Name() string { return "shop" }
 
-func (s *seat) Acquire(_ context.Context, holder string, ttl time.Duration) (Session, State, error) {
+func (s *seat) Acquire(ctx context.Context, holder string, ttl time.Duration) (Session, State, error) {
 	var st State
 	x := &sitting{seat: s, ttl: ttl}
-	err := s.do(func() error {
+	err := s.do(ctx, "acquire", func() error {
 		if left := time.Until(s.expires); s.holder != "" && s.holder != holder && left > 0 {
 			return &HeldError{Source: s.Name(), Holder: s.holder, Expires: left}
 		}
@@ -150,14 +188,7 @@ type sitting struct {
 }
 
 func (x *sitting) Renew(ctx context.Context) (held []HeldKey, err error) {
-	x.mu.Lock()
-	stuck := x.stuck
-	x.mu.Unlock()
-	if stuck {
-		<-ctx.Done()
-		return nil, ctx.Err()
-	}
-	err = x.do(func() error {
+	err = x.do(ctx, "renew", func() error {
 		if x.fence != x.book.fence {
 			return ErrFenced
 		}
@@ -168,65 +199,81 @@ func (x *sitting) Renew(ctx context.Context) (held []HeldKey, err error) {
 	return held, err
 }
 
-func (x *sitting) Read(_ context.Context, q Query) (rows []Row, err error) {
-	err = x.do(func() error {
-		inRanges, above := 0, 0
-		for _, p := range slices.Sorted(maps.Keys(x.rows)) {
-			in := func(r Range) bool { return r.First <= p && p <= r.Last }
-			switch {
-			case slices.ContainsFunc(q.Ranges, in):
-				if inRanges++; q.RangeLimit == 0 || inRanges <= q.RangeLimit {
-					rows = append(rows, x.rows[p])
-				}
-			case p > q.After && above < q.Limit:
-				above++
-				rows = append(rows, x.rows[p])
-			}
-		}
+func (x *sitting) Read(ctx context.Context, q Query) (rows []Row, err error) {
+	err = x.do(ctx, "read", func() error {
+		rows = answer(q, slices.Sorted(maps.Keys(x.rows)), func(p int64) Row { return x.rows[p] })
 		return nil
 	})
 	return rows, err
 }
 
-func (x *sitting) Commit(_ context.Context, c Change) error {
-	return x.do(func() error {
+// answer is what a query finds in a table with rows at positions, which are in
+// order.
+func answer(q Query, positions []int64, row func(p int64) Row) (rows []Row) {
+	inRanges, above, bytes := 0, 0, 0
+	for _, p := range positions {
+		in := func(r Range) bool { return r.First <= p && p <= r.Last }
+		switch {
+		case slices.ContainsFunc(q.Ranges, in):
+			if inRanges++; q.RangeLimit == 0 || inRanges <= q.RangeLimit {
+				rows = append(rows, row(p))
+			}
+		case p > q.After && above < q.Limit && (bytes == 0 || bytes < q.Bytes):
+			above++
+			r := row(p)
+			bytes += len(r.Message.Payload)
+			rows = append(rows, r)
+		}
+	}
+	return rows
+}
+
+func (x *sitting) Commit(ctx context.Context, c Change) error {
+	return x.do(ctx, "commit", func() error {
 		if x.fence != x.book.fence {
 			return ErrFenced
 		}
-		if c.Epoch != nil {
-			x.epoch, x.plans = *c.Epoch, nil
-			clear(x.counters)
-			x.reasons = append(x.reasons, c.Epoch.Reason)
-		}
-		for _, p := range c.Done {
-			if _, there := x.rows[p]; !there {
-				return fmt.Errorf("row %d is removed twice", p)
-			}
-			delete(x.rows, p)
-		}
-		x.plans = slices.DeleteFunc(x.plans, func(p Plan) bool { return slices.Contains(c.DonePlans, p.ID) })
-		maps.Copy(x.counters, c.Counters)
-		for _, s := range c.SetAside {
-			x.aside[s.Position] = x.rows[s.Position]
-			delete(x.rows, s.Position)
-			// A request to retry the key stays.
-			key := HeldKey{Channel: s.Key.Channel, Key: s.Key.Key}
-			x.held[key] = x.held[key]
-		}
-		for _, key := range c.Return {
-			for p, r := range x.aside {
-				if r.Message.Channel == key.Channel && r.Message.Key == key.Key {
-					x.rows[p] = r
-					delete(x.aside, p)
-				}
-			}
-			delete(x.held, key)
-		}
-		if c.Plan != nil {
-			x.plans = append(x.plans, *c.Plan)
-		}
-		return nil
+		return x.apply(c)
 	})
+}
+
+func (b *book) apply(c Change) error {
+	if len(c.Return) > 0 && len(c.SetAside) > 0 {
+		return errors.New("rows are set aside and returned in one change")
+	}
+	if c.Epoch != nil {
+		b.epoch, b.plans = *c.Epoch, nil
+		clear(b.counters)
+		b.reasons = append(b.reasons, c.Epoch.Reason)
+	}
+	for _, p := range c.Done {
+		if _, there := b.rows[p]; !there {
+			return fmt.Errorf("row %d is removed twice", p)
+		}
+		delete(b.rows, p)
+	}
+	b.plans = slices.DeleteFunc(b.plans, func(p Plan) bool { return slices.Contains(c.DonePlans, p.ID) })
+	maps.Copy(b.counters, c.Counters)
+	for _, s := range c.SetAside {
+		b.aside[s.Position] = b.rows[s.Position]
+		delete(b.rows, s.Position)
+		// A request to retry the key stays.
+		key := HeldKey{Channel: s.Key.Channel, Key: s.Key.Key}
+		b.held[key] = b.held[key]
+	}
+	for _, key := range c.Return {
+		for p, r := range b.aside {
+			if r.Message.Channel == key.Channel && r.Message.Key == key.Key {
+				b.rows[p] = r
+				delete(b.aside, p)
+			}
+		}
+		delete(b.held, key)
+	}
+	if c.Plan != nil {
+		b.plans = append(b.plans, *c.Plan)
+	}
+	return nil
 }
 
 func (x *sitting) Wait(ctx context.Context, idle time.Duration) error {
@@ -242,8 +289,8 @@ func (x *sitting) Wait(ctx context.Context, idle time.Duration) error {
 	return nil
 }
 
-func (x *sitting) Release(context.Context) error {
-	return x.do(func() error {
+func (x *sitting) Release(ctx context.Context) error {
+	return x.do(ctx, "release", func() error {
 		if x.fence == x.book.fence {
 			x.holder = ""
 		}

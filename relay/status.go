@@ -90,12 +90,12 @@ func (s *status) update(change func(*Stats)) {
 func (s *status) become(role Role, why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.s.Role != role {
+	if s.s.Role != role || (s.why == nil) != (why == nil) {
 		s.since = time.Now()
 	}
 	s.s.Role, s.s.Error, s.why = role, why, why
 	if role != Leading {
-		s.waiting = time.Time{}
+		s.waiting, s.s.InFlight = time.Time{}, 0
 	}
 }
 
@@ -103,7 +103,7 @@ func (s *status) starting()        { s.become(Starting, errors.New("relay has no
 func (s *status) failed(err error) { s.become(Failing, err) }
 func (s *status) stopped()         { s.become(Stopped, errors.New("relay has stopped")) }
 
-func (s *status) standby(*HeldError) { s.become(Standby, nil) }
+func (s *status) standby() { s.become(Standby, nil) }
 
 func (s *status) leading(st State) {
 	s.become(Leading, nil)
@@ -119,6 +119,15 @@ func (s *status) sent() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.waiting.IsZero() {
+		s.waiting = time.Now()
+	}
+}
+
+// progress records that the broker acknowledges, though no plan as a whole yet.
+func (s *status) progress() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.waiting.IsZero() {
 		s.waiting = time.Now()
 	}
 }

@@ -1,21 +1,33 @@
 package relay
 
 import (
+	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"tidings.example"
 )
 
 // window holds the plans that were committed and are not removed yet, in order.
 // Only done, called back by the publisher, comes from other goroutines.
+//
+// It is open while plans are handed over one after the other, without waiting
+// for acknowledgements. The first failure shuts it: its context is done before
+// the publisher can take another message, so that nothing overtakes what
+// failed, however close the next call of Publish is. It is opened again when
+// everything was published again.
 type window struct {
-	plans []*inflight
-	rows  int
+	plans    []*inflight
+	rows     int
+	progress func() // called now and then while messages are acknowledged
 
 	mu          sync.Mutex
+	ctx         context.Context // of what is handed over while open
+	shut        context.CancelFunc
 	outstanding int   // handed to the publisher, done not called
-	failure     error // the first one since the last reset
+	failure     error // the first one since messages were last handed over again
+	trouble     bool  // from the first failure until the window is opened
 	changed     chan struct{}
 }
 
@@ -25,12 +37,21 @@ type inflight struct {
 	positions []int64
 	messages  []*tidings.Message
 	bytes     int
+	again     bool   // some of it was handed over for the second time
 	acked     []bool // guarded by window.mu
 	missing   int    // not acked yet; guarded by window.mu
 }
 
-func newWindow() *window {
-	return &window{changed: make(chan struct{}, 1)}
+func newWindow(progress func()) *window {
+	return &window{changed: make(chan struct{}, 1), progress: progress}
+}
+
+// open lets plans be handed over, for as long as ctx lives.
+func (w *window) open(ctx context.Context) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ctx, w.shut = context.WithCancel(ctx)
+	w.trouble = false
 }
 
 func (w *window) add(p *inflight) {
@@ -40,40 +61,62 @@ func (w *window) add(p *inflight) {
 	w.rows += len(p.messages)
 }
 
-// unsent returns the messages of p that the broker has not acknowledged, and a
-// function to call for each with its outcome.
-func (w *window) unsent(p *inflight) ([]*tidings.Message, func(i int, err error)) {
+// hand returns what to call Publish with for a plan that was just added; ok is
+// false while it has to wait for earlier ones.
+func (w *window) hand(p *inflight) (ctx context.Context, ms []*tidings.Message, done func(i int, err error), ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	ms := p.messages
-	index := func(i int) int { return i }
-	if p.missing < len(p.messages) {
-		ms = make([]*tidings.Message, 0, p.missing)
-		at := make([]int, 0, p.missing)
+	if w.trouble {
+		return nil, nil, nil, false
+	}
+	w.outstanding += len(p.messages)
+	return w.ctx, p.messages, func(i int, err error) { w.done(p, i, err) }, true
+}
+
+// again returns all messages that are not acknowledged, in order, to be
+// published by one call. The failure is forgotten.
+func (w *window) again() ([]*tidings.Message, func(i int, err error)) {
+	type place struct {
+		plan *inflight
+		i    int
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var ms []*tidings.Message
+	var at []place
+	for _, p := range w.plans {
 		for i, acked := range p.acked {
 			if !acked {
-				ms, at = append(ms, p.messages[i]), append(at, i)
+				ms, at = append(ms, p.messages[i]), append(at, place{p, i})
+				p.again = true
 			}
 		}
-		index = func(i int) int { return at[i] }
 	}
+	w.failure = nil
 	w.outstanding += len(ms)
-	return ms, func(i int, err error) { w.done(p, index(i), err) }
+	return ms, func(i int, err error) { w.done(at[i].plan, at[i].i, err) }
 }
 
 func (w *window) done(p *inflight, i int, err error) {
 	w.mu.Lock()
 	w.outstanding--
-	if err != nil {
+	switch {
+	case err != nil:
 		if w.failure == nil {
 			w.failure = err
 		}
-	} else if !p.acked[i] {
+		w.trouble = true
+		w.shut() // before done returns: see the publisher's contract
+	case !p.acked[i]:
 		p.acked[i] = true
 		p.missing--
 	}
 	wake := w.outstanding == 0 || p.missing == 0 || w.failure != nil
+	moved := err == nil && (p.missing%16 == 0 || w.outstanding < 16) // not each time: it looks at the clock
 	w.mu.Unlock()
+	if moved {
+		w.progress()
+	}
 	if wake {
 		select {
 		case w.changed <- struct{}{}:
@@ -82,18 +125,30 @@ func (w *window) done(p *inflight, i int, err error) {
 	}
 }
 
-// failed returns the first failure since the last reset, and whether nothing is
-// outstanding any more, so that publishing can start again.
-func (w *window) failed() (err error, settled bool) {
+// troubled tells whether something has failed since the window was opened.
+func (w *window) troubled() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.trouble
+}
+
+// state returns the first failure since messages were last handed over again,
+// and whether nothing is outstanding any more.
+func (w *window) state() (failure error, settled bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.failure, w.outstanding == 0
 }
 
-func (w *window) reset() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.failure = nil
+// wait returns when the state has changed, after d, or when ctx is done.
+func (w *window) wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-w.changed:
+	case <-timer.C:
+	}
 }
 
 // completed takes the plans off the front whose messages are all acknowledged.

@@ -1,0 +1,132 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"tidings.example/outbox"
+	"tidings.example/relay"
+)
+
+// Config says which database to open.
+type Config struct {
+	// URL is postgres://user:password@host:port/database, with the parameters of
+	// libpq and those of pgxpool (pool_max_conns and its like); what it leaves
+	// out comes from the environment (PGHOST, PGPASSWORD ...). Any other
+	// parameter is a setting of the session, as in search_path=orders. Required.
+	URL string
+	// MaxPayload bounds payloads of appended messages, in bytes. Default
+	// outbox.DefaultMaxPayload.
+	MaxPayload int
+}
+
+// A DB is a database with the tables of Tidings. Its methods may be called by
+// several goroutines.
+type DB struct {
+	pool       *pgxpool.Pool
+	sql        *sql.DB
+	owned      bool // the pool is ours to close
+	maxPayload int
+}
+
+// Open connects to the database and checks its version. It does not look for the
+// tables: see [DB.Migrate] and [DB.Ready]. Errors are one line, name the
+// server and hold no password.
+func Open(ctx context.Context, cfg Config) (*DB, error) {
+	if cfg.URL == "" {
+		return nil, errors.New("open postgres: URL is empty: give postgres://user:password@host:port/database")
+	}
+	config, err := pgxpool.ParseConfig(cfg.URL)
+	if err != nil {
+		return nil, fmt.Errorf("open postgres: %w", explainURL(err))
+	}
+	if config.ConnConfig.RuntimeParams["application_name"] == "" {
+		config.ConnConfig.RuntimeParams["application_name"] = "tidings"
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("open postgres: %w", explainConnect(config.ConnConfig, err))
+	}
+	db := New(pool)
+	db.owned, db.maxPayload = true, cfg.MaxPayload
+	if err := db.checkVersion(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("open postgres: %w", err)
+	}
+	return db, nil
+}
+
+// New uses a pool of the program's own, which stays the program's to close,
+// after the DB.
+func New(pool *pgxpool.Pool) *DB {
+	return &DB{pool: pool, sql: stdlib.OpenDBFromPool(pool)}
+}
+
+// oldest is the first version that has everything: gen_random_uuid is what 13
+// brought.
+const oldest = 130000
+
+func (db *DB) checkVersion(ctx context.Context) error {
+	var number int
+	var name string
+	err := db.pool.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('server_version')`).Scan(&number, &name)
+	if err != nil {
+		return explainConnect(db.pool.Config().ConnConfig, err)
+	}
+	if number < oldest {
+		return fmt.Errorf("the server at %s is PostgreSQL %s: version 13 or later is needed", address(db.pool.Config().ConnConfig), name)
+	}
+	return nil
+}
+
+// Pool returns the pool of connections.
+func (db *DB) Pool() *pgxpool.Pool { return db.pool }
+
+// SQL returns the same pool for programs that use database/sql.
+func (db *DB) SQL() *sql.DB { return db.sql }
+
+// Outbox returns the outbox, for pgx transactions.
+func (db *DB) Outbox() *outbox.Outbox[pgx.Tx] {
+	return outbox.New[pgx.Tx](outboxStore[pgx.Tx]{onPgx}, db.maxPayload)
+}
+
+// OutboxSQL returns the outbox, for database/sql transactions.
+func (db *DB) OutboxSQL() *outbox.Outbox[*sql.Tx] {
+	return outbox.New[*sql.Tx](outboxStore[*sql.Tx]{onSQL}, db.maxPayload)
+}
+
+// Inbox returns the records of the inboxes of all subscribers that handle their
+// messages in this database, in pgx transactions.
+func (db *DB) Inbox() *Inbox[pgx.Tx] {
+	return &Inbox[pgx.Tx]{db: db, on: onPgx, inTx: db.inPgxTx}
+}
+
+// InboxSQL is Inbox for database/sql transactions.
+func (db *DB) InboxSQL() *Inbox[*sql.Tx] {
+	return &Inbox[*sql.Tx]{db: db, on: onSQL, inTx: db.inSQLTx}
+}
+
+// Relay returns the outbox as a relay reads it. source is the name that goes out
+// with every message; it must stay the same for the life of the outbox.
+func (db *DB) Relay(source string) relay.Source { return &Source{db: db, name: source} }
+
+// Admin returns what an operator can ask of the database.
+func (db *DB) Admin() *Admin { return &Admin{db} }
+
+// Close closes what Open has opened. It waits until all connections are back in the pool.
+func (db *DB) Close() error {
+	err := db.sql.Close()
+	if db.owned {
+		db.pool.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("close postgres: %w", err)
+	}
+	return nil
+}

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"tidings.example"
+	"tidings.example/inbox"
 	"tidings.example/relay"
 )
 
@@ -130,4 +132,42 @@ func BenchmarkDrain(b *testing.B) {
 	b.ReportMetric(total/b.Elapsed().Seconds(), "rows/s")
 	b.ReportMetric(total/reading.Seconds(), "read-rows/s")
 	b.ReportMetric(total/committing.Seconds(), "commit-rows/s")
+}
+
+// BenchmarkInbox handles messages, one or many in a transaction.
+func BenchmarkInbox(b *testing.B) {
+	for _, batch := range []int{1, 50} {
+		b.Run(fmt.Sprint(batch), func(b *testing.B) {
+			db, ctx := newDB(b), context.Background()
+			businessTable(b, db.sql)
+			in := db.Inbox()
+			n := 0
+			for b.Loop() {
+				var want inbox.Want
+				for i := range batch {
+					want.Lanes = append(want.Lanes, tidings.Lane{Source: "shop", Epoch: "e", Channel: "orders", N: (n + i) % 960})
+					want.Keys = append(want.Keys, inbox.HeldKey{Source: "shop", Channel: "orders", Key: fmt.Sprint("key", n+i)})
+				}
+				n += batch
+				err := in.InTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+					r, err := in.Lock(ctx, tx, "s", want)
+					if err != nil {
+						return err
+					}
+					for i := range r.Lanes {
+						if _, err := tx.ExecContext(ctx, "INSERT INTO business (v) VALUES (?)", "something"); err != nil {
+							return err
+						}
+						r.Lanes[i].Last++
+						r.Lanes[i].HandledAt = time.Now()
+					}
+					return in.Save(ctx, tx, "s", inbox.Changes{Lanes: r.Lanes})
+				})
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "messages/s")
+		})
+	}
 }

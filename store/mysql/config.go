@@ -63,6 +63,9 @@ func (c *Config) parse() (*settings, error) {
 	cfg.InterpolateParams = true
 	cfg.ParseTime = true
 	cfg.Loc = time.UTC
+	// After a fail-over a connection may lead to a server that is read-only
+	// now: it is closed, and the next one leads to the new primary.
+	cfg.RejectReadOnly = true
 	// What goes wrong is returned; the driver would also log it.
 	cfg.Logger = &driver.NopLogger{}
 	s := &settings{driver: cfg, maxConnections: 50}

@@ -19,7 +19,7 @@ import (
 // locks: instances that handle different lanes would wait for each other, and
 // in any order.
 const (
-	laneListSQL = `SELECT %d AS i, CAST(? AS BINARY) AS source, CAST(? AS BINARY) AS epoch, CAST(? AS BINARY) AS channel, ? AS lane`
+	laneListSQL = `SELECT %d AS i, CAST(? AS BINARY) AS source, CAST(? AS BINARY) AS epoch, CAST(? AS BINARY) AS channel, CAST(? AS SIGNED) AS lane`
 
 	lockLanesSQL = `SELECT w.i, l.last, l.holes, l.gaps, l.late, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', l.handled_at)
 	FROM (%s) w STRAIGHT_JOIN tidings_inbox_lane l

@@ -103,12 +103,27 @@ func examineBy(ctx context.Context, cfg *driver.Config) (server, error) {
 // trip for each statement. The pool stays the user's to close, after the DB.
 func New(ctx context.Context, pool *sql.DB) (*DB, error) {
 	found, err := examine(ctx, pool)
+	if err == nil {
+		err = checkDates(ctx, pool)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("use mysql: %w", explain(err))
 	}
 	db := &DB{sql: pool, inbox: pool, relay: pool, place: found.place, server: found}
 	db.hub, db.giveUp = hubs.Get(found.place)
 	return db, nil
+}
+
+// checkDates finds out whether the driver was told to read dates.
+func checkDates(ctx context.Context, pool *sql.DB) error {
+	var now any
+	if err := pool.QueryRowContext(ctx, "SELECT UTC_TIMESTAMP(6)").Scan(&now); err != nil {
+		return err
+	}
+	if _, ok := now.(time.Time); !ok {
+		return errors.New("the pool returns dates as text: open it with parseTime=true")
+	}
+	return nil
 }
 
 // SQL returns the pool of connections for the user's own transactions.

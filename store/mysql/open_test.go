@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"context"
+	"database/sql"
 	"strings"
 	"testing"
 
@@ -118,5 +119,23 @@ func TestDoctor(t *testing.T) {
 		if f.Status == "fail" {
 			t.Errorf("%s fails: %s", f.Name, f.Detail)
 		}
+	}
+}
+
+func TestNewNeedsDates(t *testing.T) {
+	t.Parallel()
+	cfg := Config{URL: servertest.MySQLDatabase(t)}
+	s, err := cfg.parse()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.driver.ParseTime = false
+	pool, err := sql.Open("mysql", s.driver.FormatDSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pool.Close() })
+	if _, err := New(t.Context(), pool); err == nil || !strings.Contains(err.Error(), "parseTime=true") {
+		t.Errorf("New without parseTime: %v", err)
 	}
 }

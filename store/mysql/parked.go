@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"tidings.example/inbox"
@@ -13,7 +14,7 @@ import (
 
 const (
 	requestsSQL = `SELECT source, channel, message_key FROM tidings_inbox_held
-	WHERE subscriber = ? AND retry_asked <> 0 ORDER BY since LIMIT ?`
+	WHERE subscriber = ? AND retry_asked = 1 ORDER BY since LIMIT ?`
 
 	lockKeySQL = `SELECT 1 FROM tidings_inbox_held
 	WHERE subscriber = ? AND source = ? AND channel = ? AND message_key = ? FOR UPDATE`
@@ -31,8 +32,13 @@ const (
 	takeBackSQL = `UPDATE tidings_inbox_held SET retry_asked = 0
 	WHERE subscriber = ? AND source = ? AND channel = ? AND message_key = ?`
 
-	forgetSQL = `DELETE FROM tidings_inbox_seen
+	// By the index on the age, so that it reads, and on MySQL locks, nothing
+	// but old rows.
+	oldIDsSQL = `SELECT source, id FROM tidings_inbox_seen FORCE INDEX (tidings_inbox_seen_age)
 	WHERE subscriber = ? AND seen_at < TIMESTAMPADD(MICROSECOND, ?, UTC_TIMESTAMP(6)) ORDER BY seen_at LIMIT ?`
+
+	forgetSQL = `DELETE s FROM (%s) w STRAIGHT_JOIN tidings_inbox_seen s
+	ON s.subscriber = ? AND s.source = w.source AND s.id = w.id`
 
 	countHeldSQL = `SELECT COUNT(*), COALESCE(TIMESTAMPDIFF(MICROSECOND, MIN(since), UTC_TIMESTAMP(6)), 0)
 	FROM tidings_inbox_held WHERE subscriber = ?`
@@ -118,12 +124,46 @@ func (in *Inbox) Fail(ctx context.Context, tx *sql.Tx, subscriber string, p *inb
 
 // Forget removes old ids.
 func (in *Inbox) Forget(ctx context.Context, subscriber string, age time.Duration, limit int) (int, error) {
-	result, err := in.db.inbox.ExecContext(ctx, forgetSQL, subscriber, -age.Microseconds(), limit)
+	n, err := in.forget(ctx, subscriber, age, limit)
 	if err != nil {
-		return 0, fmt.Errorf("forget seen ids of %q: %w", subscriber, err)
+		return n, fmt.Errorf("forget seen ids of %q: %w", subscriber, err)
 	}
-	n, err := result.RowsAffected()
-	return int(n), err
+	return n, nil
+}
+
+func (in *Inbox) forget(ctx context.Context, subscriber string, age time.Duration, limit int) (int, error) {
+	rows, err := in.db.inbox.QueryContext(ctx, oldIDsSQL, subscriber, -age.Microseconds(), limit)
+	if err != nil {
+		return 0, err
+	}
+	var old []inbox.MessageID
+	err = each(rows, func() error {
+		var id inbox.MessageID
+		err := rows.Scan(&id.Source, &id.ID)
+		old = append(old, id)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	removed := 0
+	for some := range slices.Chunk(old, listed) {
+		var args []any
+		for _, id := range some {
+			args = append(args, idArgs(id)...)
+		}
+		query := fmt.Sprintf(forgetSQL, list(idListSQL, upTo(0, len(some))))
+		result, err := in.db.inbox.ExecContext(ctx, query, append(args, subscriber)...)
+		if err != nil {
+			return removed, err
+		}
+		n, err := result.RowsAffected()
+		if err != nil {
+			return removed, err
+		}
+		removed += int(n)
+	}
+	return removed, nil
 }
 
 // CountHeld returns how many keys are held, and for how long the oldest is.

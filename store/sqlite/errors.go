@@ -39,6 +39,8 @@ func explain(err error) error {
 		return fmt.Errorf("the file and its directory must be writable, since SQLite keeps files beside the database: %w", err)
 	case lib.SQLITE_FULL:
 		return fmt.Errorf("the disk is full: %w", err)
+	case lib.SQLITE_IOERR:
+		return fmt.Errorf("the disk is full or fails: %w", err)
 	case lib.SQLITE_NOTADB:
 		return fmt.Errorf("the file is not a SQLite database: %w", err)
 	case lib.SQLITE_CORRUPT:

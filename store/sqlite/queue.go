@@ -17,7 +17,8 @@ type queue struct {
 }
 
 // errQueueTimeout is what a writer gets that has waited for the busy timeout.
-var errQueueTimeout = errors.New("database is locked: another write transaction of this process stays open")
+var errQueueTimeout = errors.New("database is locked: another write transaction of this process stays open " +
+	"(a goroutine that writes outside the transaction that it has open waits for itself)")
 
 // acquire waits for the caller's turn, for at most limit. The caller must call
 // release unless it got an error.

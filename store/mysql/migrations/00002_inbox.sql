@@ -44,7 +44,8 @@ CREATE TABLE IF NOT EXISTS tidings_inbox_held (
     message_key VARBINARY(255) NOT NULL,
     since       DATETIME(6) NOT NULL,
     retry_asked TINYINT NOT NULL DEFAULT 0,
-    PRIMARY KEY (subscriber, source, channel, message_key)
+    PRIMARY KEY (subscriber, source, channel, message_key),
+    KEY tidings_inbox_held_retry (subscriber, retry_asked, since)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
 -- Parked messages, whole. held_key is the key that they are held under: the

@@ -35,6 +35,7 @@ CREATE TABLE IF NOT EXISTS tidings_inbox_held (
     retry_asked INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (subscriber, source, channel, message_key)
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS tidings_inbox_held_retry ON tidings_inbox_held (subscriber, since) WHERE retry_asked <> 0;
 
 -- Parked messages, whole. held_key is the key that they are held under: the
 -- message's key, or its id where it has none.

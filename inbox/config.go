@@ -51,8 +51,8 @@ type Config[Tx any] struct {
 	BatchSize int
 	// BatchBytes bounds the payloads of one batch, in bytes. Default 1 MiB.
 	BatchBytes int
-	// MaxInFlight bounds the messages that are held in memory. Default 1,000,
-	// or twice BatchSize if that is more.
+	// MaxInFlight bounds the messages that are held in memory. Default 1,000, or
+	// twice what Concurrency batches of BatchSize hold, if that is more.
 	MaxInFlight int
 
 	// HandlerTimeout bounds one transaction. One that takes longer is rolled
@@ -113,7 +113,7 @@ func (c *Config[Tx]) withDefaults() {
 	setDefault(&c.Concurrency, 16)
 	setDefault(&c.BatchSize, 1)
 	setDefault(&c.BatchBytes, 1<<20)
-	setDefault(&c.MaxInFlight, max(1000, 2*c.BatchSize))
+	setDefault(&c.MaxInFlight, max(1000, 2*c.Concurrency*c.BatchSize))
 	setDefault(&c.HandlerTimeout, time.Minute)
 	setDefault(&c.MaxAttempts, 5)
 	setDefault(&c.Backoff.Initial, 100*time.Millisecond)

@@ -49,6 +49,8 @@ type channelCache struct {
 	broker *Broker
 	mu     sync.Mutex
 	known  map[string]*channel
+	// asked is when a channel was last looked up by perhaps.
+	asked map[string]time.Time
 }
 
 func (cc *channelCache) cached(name string) *channel {
@@ -70,6 +72,22 @@ func (cc *channelCache) get(ctx context.Context, name string) (*channel, error) 
 		return c, nil
 	}
 	return cc.lookUp(ctx, name)
+}
+
+// perhaps returns the channel if it is known, or nil. It asks the server at
+// most once a second for each channel.
+func (cc *channelCache) perhaps(ctx context.Context, name string) *channel {
+	cc.mu.Lock()
+	c, again := cc.known[name], time.Since(cc.asked[name]) > time.Second
+	if c == nil && again {
+		cc.asked[name] = time.Now()
+	}
+	cc.mu.Unlock()
+	if c == nil && again {
+		// Publish says what is wrong.
+		c, _ = cc.lookUp(ctx, name)
+	}
+	return c
 }
 
 // lookUp asks the server in any case.
@@ -112,7 +130,8 @@ func channelOf(name string, info *jetstream.StreamInfo) (*channel, error) {
 }
 
 // EnsureChannels creates the streams of channels that have none, as the
-// configuration says, and leaves the others as they are.
+// configuration says, and leaves the others as they are. It also creates the
+// buckets that subscribers need, so that these may do with fewer permissions.
 func (b *Broker) EnsureChannels(ctx context.Context, channels ...string) error {
 	for _, name := range channels {
 		if err := tidings.ValidateName("channel", name); err != nil {
@@ -123,6 +142,9 @@ func (b *Broker) EnsureChannels(ctx context.Context, channels ...string) error {
 		if err := b.ensure(ctx, name); err != nil {
 			return fmt.Errorf("ensure channel %q: %w", name, err)
 		}
+	}
+	if _, _, err := b.buckets(ctx); err != nil {
+		return fmt.Errorf("ensure channels: %w", err)
 	}
 	return nil
 }
@@ -162,45 +184,4 @@ func unlimited(n int64) int64 {
 		return -1
 	}
 	return n
-}
-
-// memberTime is after which time a member that does not renew its entry is
-// removed from the bucket. Members notice that one is dead long before.
-const memberTime = time.Minute
-
-// buckets opens the two buckets, creating them if they are missing.
-func (b *Broker) buckets(ctx context.Context) (members, positions jetstream.KeyValue, err error) {
-	members, err = b.bucket(ctx, jetstream.KeyValueConfig{
-		Bucket:      b.names.membersBucket(),
-		Description: "Tidings: who shares which subscriber",
-		TTL:         memberTime,
-		Replicas:    b.config.Replicas,
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	positions, err = b.bucket(ctx, jetstream.KeyValueConfig{
-		Bucket:      b.names.positionsBucket(),
-		Description: "Tidings: how far each subscriber has got, and who reads on",
-		Replicas:    b.config.Replicas,
-	})
-	return members, positions, err
-}
-
-func (b *Broker) bucket(ctx context.Context, c jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
-	since := time.Now()
-	ctx, cancel := b.connected.bound(ctx, requestTime)
-	defer cancel()
-	kv, err := b.js.KeyValue(ctx, c.Bucket)
-	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		kv, err = b.js.CreateKeyValue(ctx, c)
-		if errors.Is(err, jetstream.ErrBucketExists) {
-			kv, err = b.js.KeyValue(ctx, c.Bucket)
-		}
-	}
-	if err != nil {
-		err = b.explain(err, streamInfoSubject(bucketStream(c.Bucket)), since)
-		return nil, fmt.Errorf("open bucket %q: %w", c.Bucket, b.explain(err, "$JS.API.STREAM.CREATE.", since))
-	}
-	return kv, nil
 }

@@ -82,6 +82,10 @@ func TestPublicationID(t *testing.T) {
 	if got := publicationID(m); got != "orders/id" {
 		t.Errorf("without a stamp: %q", got)
 	}
+	m.ID = "a b/é "
+	if got := publicationID(m); got != "orders/a%20b%2F%C3%A9%20" {
+		t.Errorf("with an odd id: %q", got)
+	}
 	m.Stamp = tidings.Stamp{Epoch: "e", Lane: 12, Sequence: 345}
 	if got := publicationID(m); got != "orders/e/12/345" {
 		t.Errorf("with a stamp: %q", got)

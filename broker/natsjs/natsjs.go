@@ -78,7 +78,7 @@ func open(ctx context.Context, c Config) (*Broker, error) {
 		b.conn.Close()
 		return nil, err
 	}
-	b.channels = &channelCache{broker: b, known: map[string]*channel{}}
+	b.channels = &channelCache{broker: b, known: map[string]*channel{}, asked: map[string]time.Time{}}
 	if b.publisher, err = startPublisher(b); err != nil {
 		b.conn.Close()
 		return nil, err
@@ -103,6 +103,8 @@ func (b *Broker) connect(purpose string, lost, back func()) (*nats.Conn, error) 
 		nats.PingInterval(5*time.Second),
 		nats.MaxPingsOutstanding(2),
 		nats.Timeout(5*time.Second),
+		// Nor does a peer that takes nothing hold up a call for longer.
+		nats.FlusherTimeout(15*time.Second),
 		// Credentials may be changed on the servers one after the other.
 		nats.IgnoreAuthErrorAbort(),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {

@@ -56,9 +56,6 @@ func TestLeastPrivilege(t *testing.T) {
 	if err := admin.EnsureChannels(t.Context(), "c"); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := admin.buckets(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	publishNumbers(t, openBroker(t, as("publisher")), "c", 0, 10)
 	subscription := broker.Subscription{Subscriber: "s", Channels: []string{"c"}}
 	got := newTaker()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -39,7 +40,8 @@ func (b *Broker) encode(m *tidings.Message, c *channel) (*nats.Msg, error) {
 // number would be missing.
 func publicationID(m *tidings.Message) string {
 	if m.Stamp.Sequence == 0 {
-		return m.Source + "/" + m.ID
+		// A header loses the spaces at its end, and ids may differ in those.
+		return m.Source + "/" + url.PathEscape(m.ID)
 	}
 	return m.Source + "/" + m.Stamp.Epoch + "/" + strconv.Itoa(m.Stamp.Lane) + "/" + strconv.FormatUint(m.Stamp.Sequence, 10)
 }
@@ -68,7 +70,7 @@ func (b *Broker) Check(ctx context.Context, m *tidings.Message) error {
 		return err
 	}
 	limit := int(b.conn.MaxPayload())
-	if known, err := b.channels.get(ctx, m.Channel); err == nil && known.maxMessage > 0 {
+	if known := b.channels.perhaps(ctx, m.Channel); known != nil && known.maxMessage > 0 {
 		limit = min(limit, known.maxMessage)
 	}
 	header, total := sizes(msg)

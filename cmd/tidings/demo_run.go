@@ -4,8 +4,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
+	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	"tidings.example/broker/natsjs"
@@ -28,7 +32,7 @@ type demo struct {
 // are ready, and waits for the end of ctx.
 func (d *demo) run(ctx context.Context) error {
 	if err := d.open(ctx); err != nil {
-		return err
+		return d.explain(err)
 	}
 	addrs := map[string]string{}
 	for name, addr := range d.settings.addrs {
@@ -39,13 +43,22 @@ func (d *demo) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ended := make(chan error, 1)
 	running, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go func() {
-		ended <- system.Run(running)
+	var work sync.WaitGroup
+	defer work.Wait()
+	var failed error
+	work.Go(func() {
+		failed = system.Run(running)
 		cancel() // nobody needs to wait for its readiness any more
-	}()
+	})
+	work.Go(func() {
+		select {
+		case <-d.storeFailed():
+			cancel()
+		case <-running.Done():
+		}
+	})
 	if d.awaitReady(running, system) == nil {
 		d.banner(system)
 	}
@@ -53,12 +66,38 @@ func (d *demo) run(ctx context.Context) error {
 	if ctx.Err() != nil {
 		fmt.Fprintln(d.stdout, "\nStopping: running work finishes. Ctrl-C again does not wait.")
 	}
-	if err := <-ended; err != nil {
-		return explainListen(err, "--addr")
+	work.Wait()
+	if err := errors.Join(d.storeError(), failed); err != nil {
+		return d.explain(err)
 	}
 	d.close()
 	fmt.Fprintln(d.stdout, "Stopped. The same command goes on from here.")
 	return nil
+}
+
+// storeFailed is closed when the demo's own NATS server can store no more: it
+// would go on only after a restart, and do nothing until then.
+func (d *demo) storeFailed() <-chan struct{} {
+	if d.nats == nil {
+		return nil
+	}
+	return d.nats.Failed()
+}
+
+func (d *demo) storeError() error {
+	if d.nats == nil {
+		return nil
+	}
+	return d.nats.Err()
+}
+
+// explain says what to do about a port that is taken and a disk that is full.
+func (d *demo) explain(err error) error {
+	text := err.Error()
+	if errors.Is(err, syscall.ENOSPC) || strings.Contains(text, "no space left") || strings.Contains(text, "disk is full") {
+		return fmt.Errorf("%w; make room for %s and start again, nothing that was accepted is lost", err, d.dir.path)
+	}
+	return explainListen(err, "--addr")
 }
 
 // readyPatience is how long to wait silently for the system to be ready.
@@ -161,8 +200,12 @@ func (d *demo) runBroker(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintf(d.stdout, "broker runs: NATS at nats://%s, data in %s\n", d.nats.Addr(), d.dir.file("nats"))
-	<-ctx.Done()
-	return nil
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-d.nats.Failed():
+		return d.explain(d.nats.Err())
+	}
 }
 
 // close closes everything that is open; it may be called twice.

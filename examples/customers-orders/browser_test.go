@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -125,6 +126,17 @@ func (b *browser) waitText(selector, part string) {
 	})
 }
 
+// waitCount waits until so many elements match a selector.
+func (b *browser) waitCount(selector string, n int) {
+	b.t.Helper()
+	waitFor(b.t, func() error {
+		if got := b.value(fmt.Sprintf("document.querySelectorAll(%q).length", selector)); got != strconv.Itoa(n) {
+			return fmt.Errorf("there are %s of %s, want %d", got, selector, n)
+		}
+		return nil
+	})
+}
+
 func (b *browser) shoot(name string) {
 	b.t.Helper()
 	if shots == "" {
@@ -204,10 +216,33 @@ func TestPage(t *testing.T) {
 	b.click("#messages li:first-child summary")
 	b.waitText("#messages li:first-child dl", "lane")
 	b.shoot("desktop")
+
+	b.click("#order-ten")
+	b.waitCount("#orders li", 14)
 	b.click("#customers li:first-child button")
 	b.waitText("#history-title", "History of Grace Hopper")
 	b.waitText("#history-orders", "APPROVED")
 	b.shoot("desktop-history")
+	b.wantNoProblems()
+}
+
+// TestPageUnderLoad: the page keeps up with many messages, and is right in the end.
+func TestPageUnderLoad(t *testing.T) {
+	t.Parallel()
+	r := startAll(t)
+	b := openBrowser(t, r.url, 1280, 900)
+	b.waitText("#live", "live")
+	customer := r.createCustomer("Ada", "100")
+	for range 600 {
+		r.createOrder(customer, "0.2")
+	}
+	b.waitText("#customers", "0.00 available of 100.00")
+	b.waitCount("#orders li", 500) // more are not kept in the page
+	b.waitCount("#messages li", 200)
+	b.waitCount("#orders [data-state=APPROVED], #orders [data-state=CANCELLED]", 500)
+	b.click("#orders-more")
+	b.waitCount("#orders li", 600)
+	b.waitCount("#orders [data-state=APPROVED]", 500)
 	b.wantNoProblems()
 }
 

@@ -24,7 +24,7 @@ const receivers = {
   CreditLimitExceeded: ["orders"],
   CustomerNotFound: ["orders"],
 };
-const maxMessages = 200, maxOrders = 500;
+const maxMessages = 200, maxEntries = 500; // in a list, so that a page stays small that is open for days
 
 // ---- small helpers -------------------------------------------------------
 
@@ -41,10 +41,12 @@ function make(tag, className, text) {
   return e;
 }
 
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+
 function flash(element) {
-  element.classList.remove("changed");
-  void element.offsetWidth; // so that the animation begins anew
-  element.classList.add("changed");
+  if (calm.matches) return;
+  const color = getComputedStyle(document.documentElement).getPropertyValue("--flash");
+  element.animate([{backgroundColor: color}, {}], {duration: 1200, easing: "ease-out"});
 }
 
 // amountText makes JSON of what was typed. A number goes out digit by digit as it was typed;
@@ -94,6 +96,17 @@ function place(list, element, id) {
   list.append(element);
 }
 
+// forgetOldest takes the last entry out of a list; it can be loaded again.
+function forgetOldest(what, all) {
+  const list = $(what), id = list.lastElementChild.dataset.id;
+  const option = all.get(id).option;
+  if (option) option.remove();
+  all.delete(id);
+  list.lastElementChild.remove();
+  next[what] = "/" + what + "?after=" + list.lastElementChild.dataset.id;
+  $(what + "-more").hidden = false;
+}
+
 // ---- customers -----------------------------------------------------------
 
 function putCustomer(data, fetched) {
@@ -104,6 +117,7 @@ function putCustomer(data, fetched) {
     customers.set(data.customerId, c);
     $("customers-empty").hidden = true;
     for (const o of orders.values()) if (o.data.customerId === data.customerId) drawOrder(o);
+    if (!fetched && customers.size > maxEntries) forgetOldest("customers", customers);
   }
   Object.assign(c.data, data);
   drawCustomer(c);
@@ -148,7 +162,7 @@ function putOrder(data, fetched) {
     o = newOrder(data);
     orders.set(data.orderId, o);
     $("orders-empty").hidden = true;
-    if (!fetched && orders.size > maxOrders) forgetOldestOrder();
+    if (!fetched && orders.size > maxEntries) forgetOldest("orders", orders);
   }
   // A state never goes back, however late a message comes.
   const before = o.data.orderState;
@@ -156,15 +170,6 @@ function putOrder(data, fetched) {
   Object.assign(o.data, data);
   drawOrder(o);
   if (before) flash(o.element);
-}
-
-// forgetOldestOrder keeps a page small that stays open for days.
-function forgetOldestOrder() {
-  const list = $("orders");
-  orders.delete(list.lastElementChild.dataset.id);
-  list.lastElementChild.remove();
-  next.orders = "/orders?after=" + list.lastElementChild.dataset.id;
-  $("orders-more").hidden = false;
 }
 
 function isOlderThanAll(list, id) {
@@ -219,7 +224,7 @@ function apply(m) {
 
 function serviceOf(m) { return m.type.startsWith("Order") ? "orders" : "customers"; }
 
-function showMessage(m) {
+function showMessage(m, live) {
   if (shown.has(m.id)) return;
   shown.add(m.id);
   const source = serviceOf(m), to = receivers[m.type] || [];
@@ -262,7 +267,6 @@ function fields(m) {
 }
 
 // travel shows a message on its way, as a dot along the path.
-const calm = matchMedia("(prefers-reduced-motion: reduce)");
 let travelling = 0;
 
 function travel(from, to) {
@@ -370,6 +374,7 @@ function setLive(state, text) {
 let loading = null, waiting = [];
 
 function loadAll() {
+  waiting = []; // what came before is in the lists
   loading = Promise.all([loadCustomers("/customers"), loadOrders("/orders")]).then(() => {
     setLive("live", "live");
     waiting.forEach(apply);
@@ -378,6 +383,19 @@ function loadAll() {
   }).catch(() => {
     setLive("lost", "services do not answer, trying again");
     setTimeout(loadAll, 2000);
+  });
+}
+
+// What arrives is taken in together, some 30 times a second, since there may be thousands.
+let arrived = [];
+
+function takeIn() {
+  const all = arrived;
+  arrived = [];
+  all.forEach((a, i) => {
+    if (i >= all.length - maxMessages) showMessage(a.message, a.live);
+    if (!a.live) return; // the lists, which are loaded after this, know better
+    if (loading) waiting.push(a.message); else apply(a.message);
   });
 }
 
@@ -390,10 +408,8 @@ function connect() {
     loadAll();
   });
   source.addEventListener("message", event => {
-    const m = JSON.parse(event.data);
-    showMessage(m);
-    if (!live) return; // the lists, which are loaded after this, know better
-    if (loading) waiting.push(m); else apply(m);
+    arrived.push({message: JSON.parse(event.data), live});
+    if (arrived.length === 1) setTimeout(takeIn, 30);
   });
   source.addEventListener("error", () => {
     setLive("lost", "connection lost, trying again");

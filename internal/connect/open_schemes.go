@@ -2,6 +2,7 @@ package connect
 
 import (
 	"tidings.example/store/mysql"
+	"tidings.example/store/postgres"
 	"tidings.example/store/sqlite"
 )
 
@@ -11,6 +12,10 @@ var (
 	databaseSchemes = []scheme{
 		{name: "sqlite", kind: "sqlite", example: "sqlite:orders.db", file: true, params: sqliteParams,
 			openDatabase: openSQLite, migrations: new(sqlite.Admin)},
+		{name: "postgres", kind: "postgres", example: "postgres://user:password@host/database", params: postgresParams,
+			openDatabase: openPostgres, migrations: new(postgres.Admin), maintenance: "postgres"},
+		{name: "postgresql", kind: "postgres", example: "postgresql://user:password@host/database", params: postgresParams,
+			openDatabase: openPostgres, migrations: new(postgres.Admin), maintenance: "postgres", alias: true},
 		{name: "mysql", kind: "mysql", example: "mysql://user:password@host/database", params: mysqlParams,
 			openDatabase: openMySQL, migrations: new(mysql.Admin), maintenance: "information_schema"},
 		{name: "mariadb", kind: "mysql", example: "mariadb://user:password@host/database", params: mysqlParams,

@@ -233,16 +233,16 @@ func TestPageUnderLoad(t *testing.T) {
 	b := openBrowser(t, r.url, 1280, 900)
 	b.waitText("#live", "live")
 	customer := r.createCustomer("Ada", "100")
-	for range 600 {
-		r.createOrder(customer, "0.2")
+	for range 260 {
+		r.createOrder(customer, "0.5")
 	}
 	b.waitText("#customers", "0.00 available of 100.00")
-	b.waitCount("#orders li", 500) // more are not kept in the page
+	b.waitCount("#orders li", 200) // more are not kept in the page
 	b.waitCount("#messages li", 200)
-	b.waitCount("#orders [data-state=APPROVED], #orders [data-state=CANCELLED]", 500)
+	b.waitCount("#orders [data-state=APPROVED], #orders [data-state=CANCELLED]", 200)
 	b.click("#orders-more")
-	b.waitCount("#orders li", 600)
-	b.waitCount("#orders [data-state=APPROVED]", 500)
+	b.waitCount("#orders li", 260)
+	b.waitCount("#orders [data-state=APPROVED]", 200)
 	b.wantNoProblems()
 }
 

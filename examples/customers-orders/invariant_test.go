@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"tidings.example/examples/customers-orders/money"
 	"tidings.example/internal/connect"
@@ -25,7 +26,7 @@ func TestCreditUnderLoad(t *testing.T) {
 	t.Run("sqlite-nats", func(t *testing.T) {
 		t.Parallel()
 		r := startAll(t)
-		newLoad(r, 600).run()
+		newLoad(r, 400).run()
 	})
 	for store, url := range map[string]func(testing.TB) string{"postgres": servertest.PostgresDatabase, "mysql": servertest.MySQLDatabase} {
 		t.Run(store+"-kafka", func(t *testing.T) {
@@ -147,11 +148,13 @@ func (l *load) cancelSome() {
 
 // watch looks again and again whether a limit is exceeded.
 func (l *load) watch(stop <-chan struct{}) {
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
 	for {
 		select {
 		case <-stop:
 			return
-		default:
+		case <-look.C:
 		}
 		a, err := send(l.t.Context(), "GET", l.url+"/customers", "", http.Header{})
 		if err != nil {

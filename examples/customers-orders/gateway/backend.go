@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -65,6 +66,11 @@ func Remote(name, addr string, logger *slog.Logger) Backend {
 				return // the client has gone
 			}
 			logger.Warn("service does not answer", "service", name, "addr", addr, "path", q.URL.Path, "error", err)
+			if op, ok := errors.AsType[*net.OpError](err); q.Method == http.MethodPost && (!ok || op.Op != "dial") {
+				web.WriteProblem(w, web.NewProblem(http.StatusBadGateway,
+					"the service %s ended before it answered: look whether it has done what was asked for", name))
+				return
+			}
 			w.Header().Set("Retry-After", "1")
 			web.WriteProblem(w, web.NewProblem(http.StatusServiceUnavailable, "the service %s does not answer: try again", name))
 		},

@@ -24,7 +24,7 @@ const receivers = {
   CreditLimitExceeded: ["orders"],
   CustomerNotFound: ["orders"],
 };
-const maxMessages = 200, maxEntries = 500; // in a list, so that a page stays small that is open for days
+const maxMessages = 200, maxEntries = 200; // in a list, so that a page stays small that is open for days
 
 // ---- small helpers -------------------------------------------------------
 

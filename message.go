@@ -82,6 +82,16 @@ func (m *Message) OrderingKey() string {
 	return m.ID
 }
 
+// OrderLane names what the message stays in order with on its way through a
+// broker: its lane, or, without a stamp, its ordering key. The lane is kept as
+// a whole, so that what comes late in it is really late.
+func (m *Message) OrderLane() Lane {
+	if lane, ok := m.Lane(); ok {
+		return lane
+	}
+	return Lane{Source: m.OrderingKey(), Channel: m.Channel}
+}
+
 // Names of the headers that Tidings itself reads and writes.
 const (
 	// HeaderCorrelationID joins all messages that follow from one request: it

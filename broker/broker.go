@@ -32,9 +32,9 @@ type Publisher interface {
 	// once, from any goroutine, with the message's index: with nil when the
 	// broker holds it durably, else with the reason. done must not block.
 	//
-	// Messages with the same ordering key are stored in the order in which
-	// they were handed over, across calls; if one fails, no later one of its
-	// channel and ordering key that was handed over before done reported the failure is
+	// Messages with the same tidings.Message.OrderLane are stored in the order
+	// in which they were handed over, across calls; if one fails, no later one
+	// of its lane that was handed over before done reported the failure is
 	// stored. Publish tries again by itself for as long as ctx lives, where
 	// that keeps order; once done has reported an error the caller waits for
 	// all outstanding calls of done and publishes again from the first

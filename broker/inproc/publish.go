@@ -8,8 +8,8 @@ import (
 	"tidings.example/broker"
 )
 
-// A lane is what keeps its order: an ordering key of a channel.
-type lane struct{ channel, key string }
+// A lane is what keeps its order.
+type lane = tidings.Lane
 
 // A call is a call of Publish that has stored nothing yet. Its messages were
 // handed over before the failures that are reported meanwhile.
@@ -82,13 +82,13 @@ func (b *Broker) Publish(ctx context.Context, ms []*tidings.Message, done func(i
 
 // publishOne stores a message, or says why not. b.mu is held.
 func (b *Broker) publishOne(c *call, m *tidings.Message, err error) report {
-	l := lane{m.Channel, m.OrderingKey()}
+	l := m.OrderLane()
 	fault := b.faults.next()
 	switch {
 	case err != nil:
 	case b.faults.failing[l] > 0 || c.failed[l]:
 		// Handed over before the failure of an earlier one was reported.
-		err = fmt.Errorf("publish message %s: an earlier one of its key failed", m.ID)
+		err = fmt.Errorf("publish message %s: an earlier one of its lane failed", m.ID)
 	case fault.err != nil && !fault.stored:
 		err = fault.err
 	default:

@@ -7,8 +7,8 @@ import (
 	"tidings.example"
 )
 
-// A lane is what keeps its order: an ordering key of a channel.
-type lane struct{ channel, key string }
+// A lane is what keeps its order.
+type lane = tidings.Lane
 
 // A call is one call of Publish.
 type call struct {
@@ -32,8 +32,8 @@ func (c *call) fail(l lane, err error) {
 	c.failed[l] = err
 }
 
-// Publish implements broker.Publisher. Messages go out at once; of each channel
-// and ordering key one at a time, the next when the server has acknowledged the
+// Publish implements broker.Publisher. Messages go out at once; of each lane
+// one at a time, the next when the server has acknowledged the
 // one before. A message that got lost on the way, or whose acknowledgement did,
 // is sent again for as long as ctx lives. A refusal by the server is tried
 // again for half a minute if it may pass, and then reported.
@@ -45,7 +45,7 @@ func (b *Broker) Publish(ctx context.Context, ms []*tidings.Message, done func(i
 	c := &call{ctx: ctx, done: done, open: 1}
 	p.begin(c)
 	for i, m := range ms {
-		it := &item{call: c, index: i, lane: lane{m.Channel, m.OrderingKey()}}
+		it := &item{call: c, index: i, lane: m.OrderLane()}
 		if err := b.prepare(ctx, it, m); err != nil {
 			p.refuse(it, fmt.Errorf("publish message %s: %w", m.ID, err))
 			continue

@@ -90,7 +90,7 @@ func (p *publisher) refused(token uint64, err error, passing bool) {
 	}
 	p.mu.Unlock()
 	if !again {
-		p.forget(it.lane.channel)
+		p.forget(it.lane.Channel)
 		p.failItem(token, fmt.Errorf("publish: the NATS server refuses: %w", err))
 	}
 }

@@ -199,7 +199,7 @@ func TestFailureHoldsTheLaneUntilReported(t *testing.T) {
 		close(failing)
 		// The other call is handed over now, or is about to be.
 		b.publisher.mu.Lock()
-		for q := b.publisher.lanes[lane{"c", "k"}]; q != nil && len(q.late) == 0; {
+		for q := b.publisher.lanes[lane{Source: "k", Channel: "c"}]; q != nil && len(q.late) == 0; {
 			b.publisher.mu.Unlock()
 			b.publisher.mu.Lock()
 		}

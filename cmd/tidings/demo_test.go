@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,7 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"tidings.example/internal/connect"
 	"tidings.example/internal/servertest"
 )
 
@@ -264,14 +264,16 @@ func TestDemoAsProcesses(t *testing.T) {
 // TestDemoOnServers runs the sample on each database server and broker.
 func TestDemoOnServers(t *testing.T) {
 	t.Parallel()
-	for name, urls := range map[string]func(*testing.T) (store, broker string){
-		"postgres and kafka": func(t *testing.T) (string, string) { return servertest.Postgres(t), servertest.Kafka(t) },
-		"mysql and nats":     func(t *testing.T) (string, string) { return servertest.MySQL(t), servertest.NATS(t) },
+	for name, urls := range map[string]func(t *testing.T, prefix string) (store, broker string){
+		"postgres and kafka": func(t *testing.T, prefix string) (string, string) {
+			return servertest.Postgres(t), kafka(t, prefix+"_orders", prefix+"_customers")
+		},
+		"mysql and nats": func(t *testing.T, _ string) (string, string) { return servertest.MySQL(t), natsServer(t) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			store, broker := urls(t)
 			prefix, addr := servertest.Name("demo"), freeAddr(t)
+			store, broker := urls(t, prefix)
 			dropDatabases(t, store, prefix)
 			p := invocation{env: []string{"TIDINGS_DEMO_STORE_URL=" + store, "TIDINGS_DEMO_BROKER_URL=" + broker},
 				args: []string{"demo", "--dir", t.TempDir(), "--addr", addr, "--prefix", prefix}}.start(t)
@@ -288,26 +290,43 @@ func TestDemoOnServers(t *testing.T) {
 	}
 }
 
+// TestDemoMayNotCreateDatabases: a missing privilege is said in one line.
+func TestDemoMayNotCreateDatabases(t *testing.T) {
+	t.Parallel()
+	db := openURL(t, servertest.PostgresDatabase(t))
+	role := servertest.Name("role")
+	if _, err := db.SQL.ExecContext(t.Context(), "CREATE ROLE "+role+" LOGIN PASSWORD 's3cr3t'"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := db.SQL.ExecContext(context.Background(), "DROP ROLE "+role); err != nil {
+			t.Error(err)
+		}
+	})
+	server, err := url.Parse(servertest.Postgres(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.User = url.UserPassword(role, "s3cr3t")
+	i := invocation{env: []string{"TIDINGS_DEMO_STORE_URL=" + server.String()}, args: []string{"demo", "--dir", t.TempDir(), "--addr", freeAddr(t)}}
+	r := i.run(t)
+	r.fails(t, exitFailed, "tidings_demo_", "permission denied", "create it by hand")
+	if strings.Contains(r.stderr, "s3cr3t") {
+		t.Errorf("the error has the password: %s", r.stderr)
+	}
+}
+
 // dropDatabases removes what the demo has created, after the test.
 func dropDatabases(t *testing.T, server, prefix string) {
 	t.Helper()
+	aside := servertest.MySQLDatabase
+	if strings.HasPrefix(server, "postgres") {
+		aside = servertest.PostgresDatabase
+	}
+	db := openURL(t, aside(t))
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		scratch := servertest.Name("drop")
-		url, err := connect.EnsureDatabase(ctx, server, scratch, connect.Options{})
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		db, err := connect.OpenDatabase(ctx, url, connect.Options{})
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer db.Close()
 		for _, name := range []string{prefix + "_orders", prefix + "_customers", prefix + "_history"} {
-			if _, err := db.SQL.ExecContext(ctx, "DROP DATABASE "+name); err != nil {
+			if _, err := db.SQL.ExecContext(context.Background(), "DROP DATABASE "+name); err != nil {
 				t.Error(err)
 			}
 		}

@@ -15,6 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"tidings.example"
 	"tidings.example/broker"
 	"tidings.example/broker/natsjs"
@@ -31,6 +34,27 @@ func natsServer(t *testing.T) string {
 	}
 	t.Cleanup(func() { _ = s.Close() })
 	return "nats://" + s.Addr()
+}
+
+// kafka returns the URL of a Kafka broker, from which these topics are removed
+// after the test.
+func kafka(t *testing.T, topics ...string) string {
+	t.Helper()
+	broker := servertest.Kafka(t)
+	t.Cleanup(func() {
+		client, err := kgo.NewClient(kgo.SeedBrokers(strings.TrimPrefix(broker, "kafka://")))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer client.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if _, err := kadm.NewClient(client).DeleteTopics(ctx, topics...); err != nil {
+			t.Errorf("remove topics: %v", err)
+		}
+	})
+	return broker
 }
 
 // freeAddr returns an address that nothing listens on.
@@ -130,18 +154,22 @@ func (r *receiver) await(t *testing.T, n int) []tidings.Message {
 // order per key, and are then gone; a bad row is set aside, and its key waits.
 func TestRelayForPlainSQL(t *testing.T) {
 	t.Parallel()
-	for kind, brokerURL := range map[string]func(*testing.T) string{
-		"nats": natsServer, "kafka": func(t *testing.T) string { return servertest.Kafka(t) },
+	for kind, brokerURL := range map[string]func(t *testing.T, channel string) string{
+		"nats":  func(t *testing.T, _ string) string { return natsServer(t) },
+		"kafka": func(t *testing.T, channel string) string { return kafka(t, channel) },
 	} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			eachStore(t, func(t *testing.T, url string) { relayPlainSQL(t, url, brokerURL(t)) })
+			eachStore(t, func(t *testing.T, url string) {
+				channel := servertest.Name("orders")
+				relayPlainSQL(t, url, brokerURL(t, channel), channel)
+			})
 		})
 	}
 }
 
-func relayPlainSQL(t *testing.T, storeURL, brokerURL string) {
-	channel, addr := servertest.Name("orders"), freeAddr(t)
+func relayPlainSQL(t *testing.T, storeURL, brokerURL, channel string) {
+	addr := freeAddr(t)
 	mustRun(t, "migrate", "up", "--store-url", storeURL)
 	for i := range 20 {
 		insert(t, storeURL, channel, fmt.Sprint("key", i%2), "OrderCreated", fmt.Sprintf(`{"n":%d}`, i))

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -98,6 +99,7 @@ func (l *load) run() {
 	close(stopWatching)
 	<-watching
 	l.check()
+	l.checkNoGaps()
 }
 
 // client places its share of the orders, and tries to cancel some of them.
@@ -229,6 +231,20 @@ func (l *load) check() {
 	}
 	if n := l.orders / loadClients * loadClients; sum(maps.Values(seen)) != n {
 		l.t.Errorf("there are %d orders, want %d", sum(maps.Values(seen)), n)
+	}
+}
+
+// checkNoGaps: nothing was killed, so nothing may have been missed on the way, not even for a moment.
+func (l *load) checkNoGaps() {
+	l.t.Helper()
+	gaps := regexp.MustCompile(`(?m)^tidings_inbox_gaps_total\{.* (\S+)$`).FindAllSubmatch(l.request("GET", "/metrics", "").body, -1)
+	if len(gaps) != len(Services) {
+		l.t.Errorf("the metrics show the gaps of %d inboxes, want %d", len(gaps), len(Services))
+	}
+	for _, line := range gaps {
+		if string(line[1]) != "0" {
+			l.t.Errorf("messages were missed: %s", line[0])
+		}
 	}
 }
 

@@ -13,11 +13,10 @@
 // waited for a lock. What a relay commits, the numbers that it gives above all, is on
 // disk before it publishes, also where synchronous_commit is off for everybody else.
 //
-// Positions in the outbox are handed out before the commit, so rows of transactions
-// that run at the same time may become visible out of order. Two transactions that
-// write the same key and matter to each other's order lock something in common
-// in practice (the aggregate's row), and the relay's way of reading keeps
-// their order.
+// Rows of one key are published in the order of their positions, which are handed out
+// by the append, not by the commit. Two transactions that write the same key
+// are published in the order of their commits if they lock something in common,
+// such as the aggregate's row, before they append: change first, then append.
 //
 // # How a relay waits
 //

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -135,6 +136,9 @@ var grants = []struct {
 	{"handle messages", map[string]string{
 		"tidings_inbox_lane": "SELECT, INSERT, UPDATE", "tidings_inbox_seen": "SELECT, INSERT, UPDATE, DELETE",
 		"tidings_inbox_held": "SELECT, INSERT, UPDATE, DELETE", "tidings_inbox_parked": "SELECT, INSERT, UPDATE, DELETE"}},
+	{"operate", map[string]string{
+		"tidings_outbox": "SELECT", "tidings_outbox_aside": "SELECT, UPDATE, DELETE", "tidings_relay": "SELECT",
+		"tidings_inbox_held": "SELECT, UPDATE", "tidings_inbox_parked": "SELECT, UPDATE, DELETE", "tidings_audit": "INSERT"}},
 }
 
 const privilegeSQL = `SELECT to_regclass($1) IS NOT NULL AND NOT has_table_privilege(to_regclass($1), $2)`
@@ -154,7 +158,9 @@ func (a *Admin) privileges(ctx context.Context) admin.Finding {
 				}
 				if no {
 					lacks = true
-					missing = append(missing, privilege+" on "+table)
+					if lack := privilege + " on " + table; !slices.Contains(missing, lack) {
+						missing = append(missing, lack)
+					}
 				}
 			}
 		}

@@ -20,13 +20,13 @@ const (
 	WHERE subscriber = $1 AND source = $2 AND epoch = $3 AND channel = $4 AND lane = $5 FOR UPDATE`
 
 	lockLanesSQL = `SELECT w.n, l.last, l.holes, l.gaps, l.late, l.handled_at
-	FROM unnest($2::text[], $3::text[], $4::text[], $5::int[]) WITH ORDINALITY AS w (source, epoch, channel, lane, n)
+	FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[]) WITH ORDINALITY AS w (source, epoch, channel, lane, n)
 	JOIN tidings_inbox_lane l ON l.subscriber = $1 AND l.source = w.source AND l.epoch = w.epoch AND l.channel = w.channel AND l.lane = w.lane
 	ORDER BY w.n FOR UPDATE OF l`
 
 	addLanesSQL = `INSERT INTO tidings_inbox_lane (subscriber, source, epoch, channel, lane)
 	SELECT $1, w.source, w.epoch, w.channel, w.lane
-	FROM unnest($2::text[], $3::text[], $4::text[], $5::int[]) WITH ORDINALITY AS w (source, epoch, channel, lane, n)
+	FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[]) WITH ORDINALITY AS w (source, epoch, channel, lane, n)
 	ORDER BY w.n ON CONFLICT DO NOTHING`
 
 	lockKeySQL = `SELECT 1 FROM tidings_inbox_held
@@ -157,9 +157,9 @@ func mark(flags []bool) func(scan func(...any) error) error {
 
 func laneArrays(lanes []tidings.Lane) []any {
 	n := len(lanes)
-	sources, epochs, channels, numbers := make([]string, n), make([]string, n), make([]string, n), make([]int32, n)
+	sources, epochs, channels, numbers := make([]string, n), make([]string, n), make([]string, n), make([]int64, n)
 	for i, l := range lanes {
-		sources[i], epochs[i], channels[i], numbers[i] = l.Source, l.Epoch, l.Channel, int32(l.N)
+		sources[i], epochs[i], channels[i], numbers[i] = l.Source, l.Epoch, l.Channel, int64(l.N)
 	}
 	return []any{sources, epochs, channels, numbers}
 }

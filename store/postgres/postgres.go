@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -17,9 +18,10 @@ import (
 // Config says which database to open.
 type Config struct {
 	// URL is postgres://user:password@host:port/database, with the parameters of
-	// libpq and those of pgxpool (pool_max_conns and its like); what it leaves
-	// out comes from the environment (PGHOST, PGPASSWORD ...). Any other
-	// parameter is a setting of the session, as in search_path=orders. Required.
+	// libpq and those of pgxpool (pool_max_conns and its like, which is 16 by
+	// default, as many as an inbox has transactions); what it leaves out comes
+	// from the environment (PGHOST, PGPASSWORD ...). Any other parameter is a
+	// setting of the session, as in search_path=orders. Required.
 	URL string
 	// MaxPayload bounds payloads of appended messages, in bytes. Default
 	// outbox.DefaultMaxPayload.
@@ -35,6 +37,9 @@ type DB struct {
 	maxPayload int
 }
 
+// defaultConns is the default of inbox.Config's Concurrency.
+const defaultConns = 16
+
 // Open connects to the database and checks its version. It does not look for the
 // tables: see [DB.Migrate] and [DB.Ready]. Errors are one line, name the
 // server and hold no password.
@@ -48,6 +53,9 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	}
 	if config.ConnConfig.RuntimeParams["application_name"] == "" {
 		config.ConnConfig.RuntimeParams["application_name"] = "tidings"
+	}
+	if !strings.Contains(cfg.URL, "pool_max_conns") {
+		config.MaxConns = max(config.MaxConns, defaultConns)
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {

@@ -14,7 +14,7 @@ const (
 	WHERE subscriber = $1 AND source = $2 AND epoch = $3 AND channel = $4 AND lane = $5`
 
 	saveLanesSQL = `UPDATE tidings_inbox_lane l SET last = c.last, holes = c.holes, gaps = c.gaps, late = c.late, handled_at = c.handled_at
-	FROM unnest($2::text[], $3::text[], $4::text[], $5::int[], $6::bigint[], $7::bytea[], $8::bigint[], $9::bigint[], $10::timestamptz[])
+	FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bytea[], $8::bigint[], $9::bigint[], $10::timestamptz[])
 		AS c (source, epoch, channel, lane, last, holes, gaps, late, handled_at)
 	WHERE l.subscriber = $1 AND l.source = c.source AND l.epoch = c.epoch AND l.channel = c.channel AND l.lane = c.lane`
 
@@ -72,12 +72,12 @@ func saveLane(subscriber string, l *inbox.LaneState) statement {
 
 func saveLanes(subscriber string, lanes []inbox.LaneState) statement {
 	n := len(lanes)
-	sources, epochs, channels, numbers := make([]string, n), make([]string, n), make([]string, n), make([]int32, n)
+	sources, epochs, channels, numbers := make([]string, n), make([]string, n), make([]string, n), make([]int64, n)
 	last, gaps, late := make([]int64, n), make([]int64, n), make([]int64, n)
 	holes, handled := make([][]byte, n), make([]*time.Time, n)
 	for i := range lanes {
 		l := &lanes[i]
-		sources[i], epochs[i], channels[i], numbers[i] = l.Lane.Source, l.Lane.Epoch, l.Lane.Channel, int32(l.Lane.N)
+		sources[i], epochs[i], channels[i], numbers[i] = l.Lane.Source, l.Lane.Epoch, l.Lane.Channel, int64(l.Lane.N)
 		last[i], gaps[i], late[i] = int64(l.Last), int64(l.Gaps), int64(l.Late)
 		holes[i], handled[i] = inbox.EncodeHoles(l.Holes), orNull(l.HandledAt)
 	}

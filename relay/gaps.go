@@ -17,6 +17,8 @@ type gaps struct {
 	max int
 	// joinAt is the number at which to join again.
 	joinAt int
+	// wide says that gaps may hold rows that are on their way.
+	wide bool
 }
 
 // A gap is positions that were skipped. It may hold some that were not.
@@ -40,6 +42,7 @@ func newGaps(limit int) gaps { return gaps{max: limit, joinAt: min(gapsToJoin, l
 // expire gives up those that were asked for long enough.
 func (g *gaps) expire(now time.Time) {
 	g.all = slices.DeleteFunc(g.all, func(one gap) bool { return now.After(one.until) })
+	g.wide = g.wide && len(g.all) > 0
 }
 
 func (g *gaps) ranges() []Range {
@@ -61,6 +64,7 @@ func (g *gaps) add(p *positions, position int64, until time.Time) {
 		g.join(p.taken)
 	}
 	if n := len(g.all); n >= g.max {
+		g.wide = true
 		g.all[n-1] = gap{Range{g.all[n-1].First, r.Last}, until}
 		return
 	}
@@ -111,7 +115,8 @@ func (g *gaps) fill(position int64) {
 		rest = append(rest, gap{Range{position + 1, whole.Last}, whole.until})
 	}
 	if len(rest) > 1 && len(g.all) >= g.max {
-		return // it stays in, and is read for nothing
+		g.wide = true // it stays in, and is read for nothing
+		return
 	}
 	g.all = slices.Replace(g.all, i, i+1, rest...)
 }

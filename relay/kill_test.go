@@ -108,6 +108,9 @@ func killedAnywhere(t tb, script []round) {
 	if got != rows {
 		t.Fatalf("%d messages committed, %d published", rows, got)
 	}
+	if len(b.wrong) > 0 {
+		t.Fatalf("asked of the source: %v", b.wrong)
+	}
 	if rows > 0 && len(b.reasons) != 1 {
 		t.Fatalf("epochs were opened for %q", b.reasons)
 	}

@@ -78,7 +78,12 @@ func (p *positions) next(limit, bytes int) Query {
 		p.sweeping, p.swept = true, now
 		return Query{Ranges: p.notTaken(), RangeLimit: p.rangeLimit}
 	}
-	return Query{Ranges: p.gaps.ranges(), RangeLimit: p.rangeLimit, After: p.high, Limit: limit, Bytes: bytes}
+	q := Query{Ranges: p.gaps.ranges(), RangeLimit: p.rangeLimit, After: p.high, Limit: limit, Bytes: bytes}
+	if p.gaps.wide {
+		// Rows that are known already must leave room for others.
+		q.RangeLimit += len(p.taken)
+	}
+	return q
 }
 
 // notTaken is everything up to the highest position but the rows on their way,

@@ -28,6 +28,7 @@ func TestPositionsTakesEveryRowOnceInCommitOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		now := time.Unix(1000, 0)
 		p := newPositions(func() time.Time { return now })
+		p.gaps = newGaps(rapid.SampledFrom([]int{1, 2, 3, maxGaps}).Draw(t, "most gaps"))
 		b := &table{next: rapid.Int64Range(0, 3).Draw(t, "first")}
 		limit := rapid.IntRange(1, 5).Draw(t, "limit")
 		var commitOrder, taken []int64

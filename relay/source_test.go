@@ -31,6 +31,8 @@ type book struct {
 	plans    []Plan
 
 	reasons []string // of the epochs that were opened
+	swept   []Range  // of the last query without an After
+	wrong   []error  // what a relay must never ask for
 }
 
 func newBook() *book {
@@ -201,6 +203,9 @@ func (x *sitting) Renew(ctx context.Context) (held []HeldKey, err error) {
 
 func (x *sitting) Read(ctx context.Context, q Query) (rows []Row, err error) {
 	err = x.do(ctx, "read", func() error {
+		if q.Limit == 0 {
+			x.swept = q.Ranges
+		}
 		rows = answer(q, slices.Sorted(maps.Keys(x.rows)), func(p int64) Row { return x.rows[p] })
 		return nil
 	})
@@ -238,8 +243,9 @@ func (x *sitting) Commit(ctx context.Context, c Change) error {
 }
 
 func (b *book) apply(c Change) error {
-	if len(c.Return) > 0 && len(c.SetAside) > 0 {
-		return errors.New("rows are set aside and returned in one change")
+	if err := b.allows(c); err != nil {
+		b.wrong = append(b.wrong, err)
+		return err
 	}
 	if c.Epoch != nil {
 		b.epoch, b.plans = *c.Epoch, nil
@@ -247,9 +253,6 @@ func (b *book) apply(c Change) error {
 		b.reasons = append(b.reasons, c.Epoch.Reason)
 	}
 	for _, p := range c.Done {
-		if _, there := b.rows[p]; !there {
-			return fmt.Errorf("row %d is removed twice", p)
-		}
 		delete(b.rows, p)
 	}
 	b.plans = slices.DeleteFunc(b.plans, func(p Plan) bool { return slices.Contains(c.DonePlans, p.ID) })
@@ -272,6 +275,26 @@ func (b *book) apply(c Change) error {
 	}
 	if c.Plan != nil {
 		b.plans = append(b.plans, *c.Plan)
+	}
+	return nil
+}
+
+func (b *book) allows(c Change) error {
+	if len(c.Return) > 0 && len(c.SetAside) > 0 {
+		return errors.New("rows are set aside and returned in one change")
+	}
+	if n := len(b.plans); n > 0 && c.Plan != nil && b.plans[n-1].ID >= c.Plan.ID {
+		return fmt.Errorf("plan %d follows plan %d", c.Plan.ID, b.plans[n-1].ID)
+	}
+	for _, p := range c.Done {
+		if _, there := b.rows[p]; !there {
+			return fmt.Errorf("row %d is removed twice", p)
+		}
+	}
+	for _, s := range c.SetAside {
+		if _, there := b.rows[s.Position]; !there {
+			return fmt.Errorf("row %d is set aside and not there", s.Position)
+		}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -84,6 +85,26 @@ func TestUnreachableServers(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestInterrupted: a command that waits for a silent server ends at once.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	p := invocation{args: []string{"outbox", "--store-url", "postgres://app@" + silent.Addr().String() + "/orders?sslmode=disable"}}.start(t)
+	conn, err := silent.Accept() // it is connected, and waits
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	p.signal(os.Interrupt)
+	if code := p.end(); code != exitInterrupted {
+		t.Errorf("the exit code is %d, want %d", code, exitInterrupted)
 	}
 }
 

@@ -255,6 +255,7 @@ func TestPageOnAPhone(t *testing.T) {
 	b := openBrowser(t, r.url, 360, 740)
 	b.waitText("#live", "live")
 	b.waitText("#orders", "999,999,999,999.99")
+	b.waitText("#orders .name", "A customer with a name") // also where the orders were loaded first
 	b.click("#messages li:first-child summary")
 	b.waitText("#messages", "OrderApproved")
 	b.shoot("phone")

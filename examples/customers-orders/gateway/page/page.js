@@ -116,7 +116,8 @@ function putCustomer(data, fetched) {
     c = newCustomer(data);
     customers.set(data.customerId, c);
     $("customers-empty").hidden = true;
-    for (const o of orders.values()) if (o.data.customerId === data.customerId) drawOrder(o);
+    Object.assign(c.data, data);
+    for (const o of orders.values()) if (o.data.customerId === data.customerId) drawOrder(o); // now it has a name
     if (!fetched && customers.size > maxEntries) forgetOldest("customers", customers);
   }
   Object.assign(c.data, data);

@@ -1,7 +1,8 @@
 -- +goose Up
 
 -- What services append. Positions are never used twice (AUTOINCREMENT); a NULL
--- id or time gets its default, as one that is left out does.
+-- id or time gets its default, as one that is left out does. Writers bring their own
+-- SQLite, which may be old: unixepoch('subsec') needs 3.42, and is NULL before.
 CREATE TABLE IF NOT EXISTS tidings_outbox (
     position     INTEGER PRIMARY KEY AUTOINCREMENT,
     id           TEXT NOT NULL ON CONFLICT REPLACE DEFAULT (
@@ -14,7 +15,8 @@ CREATE TABLE IF NOT EXISTS tidings_outbox (
     content_type TEXT,
     headers      TEXT,
     payload      BLOB NOT NULL,
-    created_at   INTEGER NOT NULL ON CONFLICT REPLACE DEFAULT (CAST(unixepoch('subsec') * 1000000 AS INTEGER))
+    created_at   INTEGER NOT NULL ON CONFLICT REPLACE DEFAULT (
+        (CAST(strftime('%s', 'now') AS INTEGER) * 1000 + CAST(substr(strftime('%f', 'now'), 4) AS INTEGER)) * 1000)
 );
 
 -- Rows that the relay could not publish, and those that wait behind them.

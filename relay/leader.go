@@ -133,8 +133,9 @@ func (l *leader) read(ctx context.Context) ([]Row, error) {
 		return nil, fmt.Errorf("read outbox: %w", err)
 	}
 	fresh := l.positions.seen(q, rows)
-	// An empty answer says that there is nothing more, unless it was a sweep's.
-	l.more = q.Limit == 0 || len(fresh) > 0
+	// An answer without anything new says that there is nothing more, unless it
+	// was a sweep's, or had in it only what an earlier relay has taken up.
+	l.more = q.Limit == 0 || len(fresh) > 0 || l.positions.high > q.After
 	return fresh, nil
 }
 

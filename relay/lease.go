@@ -74,7 +74,9 @@ func (l *lease) renew(ctx context.Context, cancel context.CancelCauseFunc) {
 		case <-ticker.C:
 		}
 		asked := time.Now()
-		held, err := l.session.Renew(ctx)
+		attempt, stop := context.WithTimeout(ctx, l.ttl/2) // so that another one fits in
+		held, err := l.session.Renew(attempt)
+		stop()
 		switch {
 		case err == nil:
 			l.extend(asked, held)

@@ -17,7 +17,7 @@ type Source interface {
 	// database's clock, and returns a session with a fence higher than any
 	// before it, and what the source remembers. While another holder's lease
 	// has not expired it returns a *HeldError. A holder may take its own
-	// lease again.
+	// lease again. The session lives on when ctx is done, until Release.
 	Acquire(ctx context.Context, holder string, ttl time.Duration) (Session, State, error)
 }
 
@@ -142,7 +142,8 @@ type Change struct {
 	// reason. Stores keep the outbox row's position.
 	SetAside []SetAside
 	// Return moves all set-aside rows of these keys back into the outbox,
-	// at their old positions, and releases the keys.
+	// at their old positions, and releases the keys. A relay never asks for it
+	// together with SetAside.
 	Return []HeldKey
 	// Epoch, if not nil, opens a new epoch: it replaces epoch, lane count and
 	// identity, and removes all counters and plans.

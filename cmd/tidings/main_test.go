@@ -78,10 +78,19 @@ const patience = 60 * time.Second
 // run runs the program to its end.
 func (i invocation) run(t *testing.T) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	return i.runWithin(t, patience)
+}
+
+// runWithin ends the program in an orderly way when the time is up, so that it
+// leaves no processes behind.
+func (i invocation) runWithin(t *testing.T, limit time.Duration) result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
 	cmd := i.command(ctx)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = time.Minute
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
 	var exit *exec.ExitError

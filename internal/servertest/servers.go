@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -92,6 +93,13 @@ func Private(t testing.TB, names ...string) *Servers {
 	}
 	return s
 }
+
+// Script is the path of scripts/servers, and Environment what it must find in
+// its environment to control these servers: for programs that a test starts to do so.
+func (s *Servers) Script() string { return s.script }
+
+// Environment is what Script needs; see there.
+func (s *Servers) Environment() []string { return slices.Clone(s.environment) }
 
 // URL returns the URL of a server, in the form that [Postgres], [MySQL], [Kafka]
 // and [NATS] return. It stays the same for ever.

@@ -125,7 +125,7 @@ func TestRowCommittedWhileItsKeyReturns(t *testing.T) {
 			s := newSeat(b)
 			var repaired atomic.Bool
 			s.meet = func(_ context.Context, operation string) error {
-				back := len(b.aside) == 0
+				back := b.nothingAside()
 				if operation == moment && repaired.Load() && (back || moment == "commit") && repaired.Swap(false) {
 					b.append("m2", "k")
 				}

@@ -70,16 +70,6 @@ type chaos struct {
 	ending   sync.WaitGroup   // processes that were told to stop
 }
 
-// A proc is a relay process, with what ails it.
-type proc struct {
-	*seat
-	stop func()
-
-	mu            sync.Mutex
-	thawed        chan struct{} // not nil while frozen
-	before, after int           // operations to fail, before and after they take effect
-}
-
 func newChaos(t tb) *chaos {
 	return &chaos{t: t, book: newBook(), broker: inproc.New(inproc.Config{}), commits: map[string]int{}, place: map[string]int64{}}
 }
@@ -114,48 +104,6 @@ func (c *chaos) end(who int, kill bool) {
 	p.thaw()
 	c.ending.Go(p.stop)
 	c.procs[who] = nil
-}
-
-// ail is what the process meets at each operation.
-func (p *proc) ail(_ context.Context, operation string) error {
-	p.frozen()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	count := &p.before
-	if len(operation) > 6 && operation[:6] == "after " {
-		count = &p.after
-	}
-	if *count > 0 {
-		*count--
-		return errors.New("connection lost")
-	}
-	return nil
-}
-
-func (p *proc) frozen() {
-	p.mu.Lock()
-	thawed := p.thawed
-	p.mu.Unlock()
-	if thawed != nil {
-		<-thawed
-	}
-}
-
-func (p *proc) freeze() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.thawed == nil {
-		p.thawed = make(chan struct{})
-	}
-}
-
-func (p *proc) thaw() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.thawed != nil {
-		close(p.thawed)
-		p.thawed = nil
-	}
 }
 
 func (c *chaos) append(e event) {
@@ -206,7 +154,7 @@ func (c *chaos) run(script []event) {
 	c.commit(c.open...)
 	until(c.t, "everything is published", func() bool {
 		c.repair()
-		return c.book.empty() && len(c.book.holds()) == 0
+		return c.book.empty() && c.book.nothingAside()
 	})
 	for i := range c.procs {
 		c.end(i, false)

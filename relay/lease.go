@@ -10,7 +10,7 @@ import (
 
 // errExpired means that the lease has run out by this relay's own clock: the
 // database was away too long, or the process was stopped and woke up.
-var errExpired = fmt.Errorf("%w, or could: the lease ran out before it could be renewed", ErrFenced)
+var errExpired = errors.New("the lease ran out before it could be renewed; another relay may hold it")
 
 // lease knows until when this relay may publish, and renews it.
 type lease struct {

@@ -41,6 +41,7 @@ func (l *leader) recover(ctx context.Context, st State) error {
 		l.recovered = p.id
 		l.window.add(p)
 	}
+	l.status.update(func(s *Stats) { s.InFlight = l.window.rows })
 	for _, p := range plans {
 		if err := l.publish(ctx, p); err != nil {
 			return err

@@ -78,9 +78,9 @@ func TestLostAnswersOfCommits(t *testing.T) {
 			b.commit(Row{Position: b.position(), Message: bad})
 			b.append("behind", "bad")
 			r, stop := process(t, s, broker, nil)
-			until(t, "all is published or set aside", func() bool { return b.empty() && len(b.holds()) == 1 })
+			until(t, "all is published or set aside", func() bool { return b.empty() && !b.nothingAside() })
 			b.repair(func(m *tidings.Message) { m.Type = "OrderCreated" })
-			until(t, "all is published", func() bool { return b.empty() && r.Stats().Held == 0 && len(b.aside) == 0 })
+			until(t, "all is published", func() bool { return b.empty() && r.Stats().Held == 0 && b.nothingAside() })
 			stop()
 			got := consistent(t, broker.Messages("orders"))
 			if len(got["k"]) != 6 || !slices.Equal(got["bad"], []string{"bad", "behind"}) {

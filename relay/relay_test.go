@@ -27,10 +27,10 @@ func TestRelayPublishesInOrderAndRemoves(t *testing.T) {
 			t.Errorf("not ready: %v", err)
 		}
 		<-time.After(3 * time.Second)
+		stop()
 		if !slices.Equal(b.swept, []Range{{lowest, 50}}) {
 			t.Errorf("after all rows are removed the relay still remembers some: it reads %v", b.swept)
 		}
-		stop()
 		for key, ids := range consistent(t, broker.Messages("orders")) {
 			if !slices.Equal(ids, want[key]) {
 				t.Errorf("key %s: got %v, want %v", key, ids, want[key])

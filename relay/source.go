@@ -17,7 +17,10 @@ type Source interface {
 	// database's clock, and returns a session with a fence higher than any
 	// before it, and what the source remembers. While another holder's lease
 	// has not expired it returns a *HeldError. A holder may take its own
-	// lease again. The session lives on when ctx is done, until Release.
+	// lease again. It waits for a Commit of an earlier session that has passed
+	// the check of its fence, so that the state has all that such a Commit
+	// does, and none takes effect later. The session lives on when ctx is
+	// done, until Release.
 	Acquire(ctx context.Context, holder string, ttl time.Duration) (Session, State, error)
 }
 

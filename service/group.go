@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -13,9 +14,10 @@ type group struct {
 	cancel context.CancelFunc
 	fail   context.CancelCauseFunc
 
-	mu      sync.Mutex
-	running []string
-	done    sync.WaitGroup
+	mu       sync.Mutex
+	running  []string
+	failures []error // of parts, in the order in which they ended
+	done     sync.WaitGroup
 }
 
 // newGroup makes a group whose parts report failures to fail.
@@ -30,24 +32,32 @@ func (g *group) start(parts []Component) {
 		g.running = append(g.running, part.Name())
 		g.mu.Unlock()
 		g.done.Go(func() {
-			err := part.Run(g.ctx)
-			g.mu.Lock()
-			i := slices.Index(g.running, part.Name())
-			g.running = slices.Delete(g.running, i, i+1)
-			g.mu.Unlock()
-			switch {
-			case err != nil:
-				g.fail(fmt.Errorf("%s: %w", part.Name(), err))
-			case g.ctx.Err() == nil:
-				g.fail(fmt.Errorf("%s: ended by itself", part.Name()))
-			}
+			g.ended(part.Name(), part.Run(g.ctx))
 		})
 	}
 }
 
+// ended notes that a part has ended; before the group is stopped that is a failure.
+func (g *group) ended(name string, err error) {
+	if err == nil && g.ctx.Err() == nil {
+		err = errors.New("ended by itself")
+	}
+	g.mu.Lock()
+	i := slices.Index(g.running, name)
+	g.running = slices.Delete(g.running, i, i+1)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", name, err)
+		g.failures = append(g.failures, err)
+	}
+	g.mu.Unlock()
+	if err != nil {
+		g.fail(err)
+	}
+}
+
 // stop tells the parts to stop and waits for them until limit is done; it
-// returns the names of those that still run then.
-func (g *group) stop(limit context.Context) []string {
+// returns what failed, then or before, and the names of those that still run.
+func (g *group) stop(limit context.Context) (failures []error, unfinished []string) {
 	g.cancel()
 	finished := make(chan struct{})
 	go func() {
@@ -56,10 +66,9 @@ func (g *group) stop(limit context.Context) []string {
 	}()
 	select {
 	case <-finished:
-		return nil
 	case <-limit.Done():
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return slices.Clone(g.running)
+	return slices.Clone(g.failures), slices.Clone(g.running)
 }

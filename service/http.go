@@ -22,7 +22,7 @@ func (s *Service) listen() (Component, error) {
 	s.mu.Lock()
 	s.addr = listener.Addr().String()
 	s.mu.Unlock()
-	return &httpServer{listener: listener, drain: s.cfg.DrainTimeout, server: &http.Server{
+	return &httpServer{listener: listener, drain: s.firstDrain() * 9 / 10, server: &http.Server{
 		Handler:           s.routes(),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
@@ -33,13 +33,14 @@ func (s *Service) listen() (Component, error) {
 type httpServer struct {
 	listener net.Listener
 	server   *http.Server
-	drain    time.Duration
+	drain    time.Duration // a bit less than the service waits for it
 }
 
 func (h *httpServer) Name() string { return "http " + h.listener.Addr().String() }
 func (h *httpServer) Ready() error { return nil }
 
-// Run serves until ctx is done and then waits for running requests.
+// Run serves until ctx is done and then waits for running requests. In the end
+// it cuts off those that hang.
 func (h *httpServer) Run(ctx context.Context) error {
 	h.server.BaseContext = func(net.Listener) context.Context {
 		return context.WithValue(context.WithoutCancel(ctx), drainKey{}, ctx.Done())
@@ -54,6 +55,9 @@ func (h *httpServer) Run(ctx context.Context) error {
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.drain)
 	defer cancel()
 	err := h.server.Shutdown(limit)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("requests still run after %s and are cut off: %w", h.drain, err), h.server.Close())
+	}
 	if e := <-served; !errors.Is(e, http.ErrServerClosed) {
 		err = errors.Join(err, e)
 	}

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 )
@@ -47,7 +48,8 @@ type Config struct {
 	// Metrics serves /metrics. Default: not found.
 	Metrics http.Handler
 	// DrainTimeout bounds the time from the end of Run's context to its
-	// return. Default 15 s.
+	// return. Where there are relays, the last third of it is theirs alone.
+	// Default 15 s.
 	DrainTimeout time.Duration
 	// Logger gets what people should know. Default: nothing is logged.
 	Logger *slog.Logger
@@ -81,8 +83,9 @@ func New(cfg Config) (*Service, error) {
 
 // Run starts everything and blocks until ctx is done or a part fails. It then
 // drains: no new requests and messages, running ones finish, at last the relay
-// stops. It returns nil after a clean stop, the error of the part that failed,
-// or an error that says what had not finished within DrainTimeout.
+// stops. It returns nil after a clean stop, and otherwise the errors of the parts
+// that failed, also while draining, and the names of those that had not finished
+// within DrainTimeout; these are still running, so the process should end.
 func (s *Service) Run(ctx context.Context) error {
 	server, err := s.listen()
 	if err != nil {
@@ -90,7 +93,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	s.setPhase(false, false)
 
-	// The two groups are stopped one after the other, and forced when the time is up.
+	// The two groups are stopped one after the other.
 	failed, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	first := newGroup(context.WithoutCancel(ctx), fail)
@@ -105,20 +108,42 @@ func (s *Service) Run(ctx context.Context) error {
 	<-failed.Done()
 	s.setPhase(false, true)
 	s.cfg.Logger.Info("service drains", "service", s.cfg.Name, "limit", s.cfg.DrainTimeout)
-	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.DrainTimeout)
-	defer cancel()
-	unfinished := first.stop(limit)
-	unfinished = append(unfinished, last.stop(limit)...)
-
-	err = context.Cause(failed)
-	if ctx.Err() != nil {
-		err = nil
-	}
+	begun := time.Now()
+	failures, unfinished := stopWithin(ctx, first, s.firstDrain())
+	more, hanging := stopWithin(ctx, last, s.cfg.DrainTimeout-time.Since(begun))
+	failures, unfinished = append(failures, more...), append(unfinished, hanging...)
 	if len(unfinished) > 0 {
-		err = errors.Join(err, fmt.Errorf("not finished within %s: %v", s.cfg.DrainTimeout, unfinished))
+		failures = append(failures, fmt.Errorf("not finished within %s: %s", s.cfg.DrainTimeout, strings.Join(unfinished, ", ")))
 	}
+	err = join(failures)
 	s.cfg.Logger.Info("service stopped", "service", s.cfg.Name)
 	return err
+}
+
+// firstDrain is how long all but the relays may take to finish.
+func (s *Service) firstDrain() time.Duration {
+	if len(s.cfg.Relays) == 0 {
+		return s.cfg.DrainTimeout
+	}
+	return s.cfg.DrainTimeout * 2 / 3
+}
+
+func stopWithin(ctx context.Context, g *group, d time.Duration) (failures []error, unfinished []string) {
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), d)
+	defer cancel()
+	return g.stop(limit)
+}
+
+// join makes one error, in one line, of several.
+func join(all []error) error {
+	var joined error
+	for _, err := range all {
+		if joined != nil {
+			err = fmt.Errorf("%w; %w", joined, err)
+		}
+		joined = err
+	}
+	return joined
 }
 
 // Addr is where HTTP is served, empty while it is not.

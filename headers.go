@@ -27,8 +27,9 @@ func (h Headers) validate() error {
 		if err := validHeaderName(name); err != nil {
 			return err
 		}
-		if err := validText("header "+name, value, MaxHeaderValue, false); err != nil {
-			return err
+		if validText("", value, MaxHeaderValue, false) != nil {
+			// The name is put together only here: relays validate every message.
+			return validText("header "+name, value, MaxHeaderValue, false)
 		}
 	}
 	return nil

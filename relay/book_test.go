@@ -154,7 +154,9 @@ func (b *book) apply(c Change) error {
 		delete(b.rows, s.Position)
 		// A request to retry the key stays.
 		key := HeldKey{Channel: s.Key.Channel, Key: s.Key.Key}
-		b.held[key] = b.held[key]
+		if _, there := b.held[key]; !there {
+			b.held[key] = false
+		}
 	}
 	for _, key := range c.Return {
 		for p, r := range b.aside {

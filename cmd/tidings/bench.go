@@ -31,6 +31,7 @@ and tidings_outbox are written to.`,
 			func(o *bench.Options) { o.Rows = 200_000 }),
 		newOneBench(a, "inbox", "Messages a second through an inbox, single and batched", bench.Inbox, true,
 			func(o *bench.Options) { o.Rows = 20_000 }),
+		newBenchPathCommand(a),
 	)
 	return cmd
 }

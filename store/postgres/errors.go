@@ -45,7 +45,7 @@ func address(c *pgx.ConnConfig) string {
 
 // explainConnect says where it was that no connection could be made, and why.
 func explainConnect(c *pgx.ConnConfig, err error) error {
-	reason := err.Error()
+	var reason string
 	var e *pgconn.PgError
 	if errors.As(err, &e) {
 		reason = e.Message

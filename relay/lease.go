@@ -25,13 +25,43 @@ type lease struct {
 	news     bool
 }
 
+// acquireTimeout is how long taking the lease may take at least: it may need
+// connections, to a server that is busy.
+const acquireTimeout = 5 * time.Second
+
+// acquire takes the lease. It also returns when it was asked for.
+func (r *Relay) acquire(ctx context.Context) (Session, State, time.Time, error) {
+	ttl := r.cfg.LeaseTTL
+	ctx, cancel := context.WithTimeout(ctx, max(2*ttl, acquireTimeout))
+	defer cancel()
+	asked := time.Now()
+	session, state, err := r.cfg.Source.Acquire(ctx, r.cfg.Holder, ttl)
+	if err != nil {
+		return nil, State{}, asked, err
+	}
+	if time.Since(asked) > ttl/3 {
+		// Much of the lease is over, or all of it, before anything was done.
+		asked = time.Now()
+		if state.Held, err = session.Renew(ctx); err != nil {
+			_ = r.release(ctx, session) // if that fails too, the lease runs out
+			return nil, State{}, asked, err
+		}
+	}
+	return session, state, asked, nil
+}
+
+func (r *Relay) release(ctx context.Context, session Session) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.LeaseTTL)
+	defer cancel()
+	if err := session.Release(ctx); err != nil {
+		return fmt.Errorf("release lease: %w", err)
+	}
+	return nil
+}
+
 // lead takes the lease and publishes until ctx is done or the lease is lost.
 func (r *Relay) lead(ctx context.Context, wait *backoff) error {
-	asked := time.Now()
-	// A lease that took longer to take than it lasts is none.
-	acquiring, stop := context.WithTimeout(ctx, r.cfg.LeaseTTL)
-	session, state, err := r.cfg.Source.Acquire(acquiring, r.cfg.Holder, r.cfg.LeaseTTL)
-	stop()
+	session, state, asked, err := r.acquire(ctx)
 	if err != nil {
 		return err
 	}
@@ -53,10 +83,8 @@ func (r *Relay) lead(ctx context.Context, wait *backoff) error {
 	l.end.Stop()
 	cancel(nil)
 	<-renewed
-	release, stop := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.LeaseTTL)
-	defer stop()
-	if e := session.Release(release); e != nil && err == nil {
-		err = fmt.Errorf("release lease: %w", e)
+	if e := r.release(ctx, session); err == nil {
+		err = e
 	}
 	return err
 }

@@ -53,7 +53,7 @@ func TestStandbyWithoutDatabaseIsNotReady(t *testing.T) {
 		r, stop := process(t, s, broker, nil)
 		until(t, "it stands by", func() bool { return r.Stats().Role == Standby })
 		away.Store(true)
-		<-time.After(5 * time.Second)
+		<-time.After(7 * time.Second)
 		if r.Ready() == nil {
 			t.Error("it is ready")
 		}
@@ -98,6 +98,26 @@ func TestWaitAfterDatabaseFailures(t *testing.T) {
 		if took := time.Since(started); took > time.Second {
 			t.Errorf("after one failure it took %s", took)
 		}
+		stop()
+	})
+}
+
+// Taking the lease takes longer than the lease lasts: the relay leads all the
+// same, as long as nobody else has come in between.
+func TestSlowAcquireLeads(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, broker := newBook(), inproc.New(inproc.Config{})
+		s := newSeat(b)
+		s.meet = func(_ context.Context, operation string) error {
+			if operation == "after acquire" {
+				<-time.After(3200 * time.Millisecond)
+			}
+			return nil
+		}
+		b.append("m1", "k")
+		_, stop := process(t, s, broker, nil)
+		until(t, "it publishes", b.empty)
 		stop()
 	})
 }

@@ -75,7 +75,7 @@ func (c Config) complete() (Config, error) {
 		c.Partitions = 4
 	}
 	if c.Partitions < 0 || tidings.DefaultLanes%c.Partitions != 0 {
-		return c, fmt.Errorf("NATS partitions: %d does not divide %d; use 1, 2, 3, 4, 6, 8, 12, 16 ...", c.Partitions, tidings.DefaultLanes)
+		return c, fmt.Errorf("NATS partitions: %d does not divide %d; use 1, 2, 3, 4, 6, 8, 12 or 16", c.Partitions, tidings.DefaultLanes)
 	}
 	if c.Replicas == 0 {
 		c.Replicas = 1

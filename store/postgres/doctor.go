@@ -202,7 +202,7 @@ func (a *Admin) clock(ctx context.Context) admin.Finding {
 		return failed("clock", err, "check the connection")
 	}
 	// The answer was made between then and now.
-	apart := max(now.Sub(time.Now()), asked.Sub(now), 0)
+	apart := max(time.Until(now), asked.Sub(now), 0)
 	if apart > 5*time.Second {
 		return finding("clock", admin.Warn, "synchronize the clocks: inboxes compare the times of messages", "this machine and the server are %s apart", apart.Round(time.Second))
 	}

@@ -179,7 +179,7 @@ func TestPositionsBoundsBytesOfRanges(t *testing.T) {
 	p.sweep()
 	big := Row{Message: message("big", "k")}
 	big.Message.Payload = make([]byte, payload)
-	b := make([]int64, 5000)
+	b := make([]int64, 300)
 	for i := range b {
 		b[i] = int64(i + 1)
 	}

@@ -19,9 +19,15 @@
 // numbers, never invent them; it publishes nothing once its lease has run out by
 // its own clock.
 //
+// If a message fails, nothing of its channel and key that comes later is stored
+// before it: the first failure ends what is handed over, and what is not
+// acknowledged goes out again, in order.
+//
 // The package does no I/O of its own: a [Source] gives rows and takes plans, a
-// broker.Publisher takes messages. What decides lies in types without I/O, a
-// file each: positions.go (which rows are new), numbering.go (which number each
-// gets), window.go (what is on its way). To test a program with it, use the
-// source of store/memory and broker/inproc.
+// broker.Publisher takes messages. What decides lies in types without I/O:
+// positions.go and gaps.go (which rows are new), numbering.go (which number each
+// gets), window.go (what is on its way), holds.go (which keys wait). Around them
+// leader.go is the loop, with recover.go, sort.go and publish.go, and lease.go
+// says how long it may run. The scripts in testdata/machine show them at work. To
+// test a program with a relay, use the source of store/memory and broker/inproc.
 package relay

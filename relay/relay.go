@@ -26,7 +26,8 @@ type Config struct {
 	// at the latest. Default 3 s, at least 300 ms.
 	LeaseTTL time.Duration
 	// Lanes is the number of lanes per channel. Changing it opens a new
-	// epoch. Default tidings.DefaultLanes.
+	// epoch, once what is on its way has arrived. Default
+	// tidings.DefaultLanes.
 	Lanes int
 	// BatchRows and BatchBytes bound one plan: rows, and bytes of payload.
 	// Defaults 2,000 rows and 1 MiB.

@@ -57,7 +57,8 @@ type Batch struct {
 	Bytes  int
 	// Oldest is when the oldest of its messages was made.
 	Oldest time.Time
-	// Repeated is set where an earlier relay may have published the plan.
+	// Repeated is set where an earlier relay may have published the plan, or
+	// an attempt failed: the broker may have some of it twice.
 	Repeated bool
 }
 

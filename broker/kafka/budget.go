@@ -21,8 +21,6 @@ type budget struct {
 	bytes   int
 	// freed is closed when there is room again; nil while nobody waits.
 	freed chan struct{}
-	// idle is closed when nothing is on its way; nil while nobody waits.
-	idle chan struct{}
 }
 
 // take waits until a record of this size may go, or ctx is done.
@@ -57,24 +55,5 @@ func (b *budget) give(size int) {
 		close(b.freed)
 		b.freed = nil
 	}
-	if b.idle != nil && b.records == 0 {
-		close(b.idle)
-		b.idle = nil
-	}
 	b.mu.Unlock()
-}
-
-// wait returns when nothing is on its way.
-func (b *budget) wait() {
-	b.mu.Lock()
-	if b.records == 0 {
-		b.mu.Unlock()
-		return
-	}
-	if b.idle == nil {
-		b.idle = make(chan struct{})
-	}
-	idle := b.idle
-	b.mu.Unlock()
-	<-idle
 }

@@ -49,20 +49,9 @@ func TestBudget(t *testing.T) {
 		if !waiting.Load() {
 			t.Fatal("a waiter is not woken when a quarter is free")
 		}
-		idle := make(chan struct{})
-		go func() { b.wait(); close(idle) }()
-		for range maxRecords*3/4 - 1 {
+		for range maxRecords * 3 / 4 {
 			b.give(1)
 		}
-		synctest.Wait()
-		select {
-		case <-idle:
-			t.Fatal("wait returns while a record is on its way")
-		default:
-		}
-		b.give(1)
-		<-idle
-		b.wait()
 		if err := b.take(ctx, maxBytes); err != nil {
 			t.Fatal(err)
 		}

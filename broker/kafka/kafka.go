@@ -26,6 +26,9 @@ type Broker struct {
 	client  *kgo.Client
 	admin   *kadm.Client
 	budget  budget
+	queue   queue
+	// pumping is closed when the pump has ended.
+	pumping chan struct{}
 
 	// failures counts failures of topics; see call.began.
 	failures atomic.Uint64
@@ -63,7 +66,10 @@ func open(ctx context.Context, c Config) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{config: c, address: a, topics: map[string]*topic{}}
+	b := &Broker{
+		config: c, address: a, topics: map[string]*topic{},
+		queue: queue{more: make(chan struct{}, 1)}, pumping: make(chan struct{}),
+	}
 	if err := b.probe(ctx); err != nil {
 		return nil, err
 	}
@@ -74,6 +80,10 @@ func open(ctx context.Context, c Config) (*Broker, error) {
 		return nil, fmt.Errorf("configure client: %w", err)
 	}
 	b.admin = kadm.NewClient(b.client)
+	go func() {
+		defer close(b.pumping)
+		b.pump()
+	}()
 	return b, nil
 }
 
@@ -96,8 +106,12 @@ func (b *Broker) Close() error {
 	b.mu.Lock()
 	b.closed = true
 	b.mu.Unlock()
+	waiting := b.queue.close()
 	b.client.Close()
-	b.budget.wait()
+	<-b.pumping
+	for _, o := range waiting {
+		o.report(kgo.ErrClientClosed)
+	}
 	b.background.Wait()
 	return nil
 }

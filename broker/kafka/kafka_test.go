@@ -29,6 +29,8 @@ type bundle struct {
 	*kafka.Broker
 	link *link
 	raw  *kgo.Client
+	// seed is the server's address.
+	seed string
 
 	mu     sync.Mutex
 	topics []string
@@ -46,7 +48,8 @@ func setup(t *testing.T, c kafka.Config) *bundle {
 	if b.Broker, err = kafka.Open(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	if b.raw, err = kgo.NewClient(kgo.SeedBrokers(strings.TrimPrefix(c.URL, "kafka://"))); err != nil {
+	b.seed = strings.TrimPrefix(c.URL, "kafka://")
+	if b.raw, err = kgo.NewClient(kgo.SeedBrokers(b.seed)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

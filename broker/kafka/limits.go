@@ -101,7 +101,7 @@ func (b *Broker) askLimit(ctx context.Context, t *topic) error {
 		return err
 	}
 	if old := t.limits.set(bytes, time.Now().Add(limitAge)); old != 0 && old != bytes {
-		t.drain() // the client library keeps the limit that it was first told
+		t.stale.Store(true) // the client library keeps the limit that it was first told
 	}
 	return nil
 }

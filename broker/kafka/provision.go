@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -112,11 +111,7 @@ func (b *Broker) awaitLeaders(ctx context.Context, topics []string) error {
 		if ready {
 			return nil
 		}
-		timer := time.NewTimer(backoff(min(tries, 3)))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if wait(ctx, backoff(min(tries, 3))); ctx.Err() != nil {
 			return fmt.Errorf("wait for the new topics: %w", ctx.Err())
 		}
 	}

@@ -28,9 +28,8 @@ func (b *Broker) producerOptions() []kgo.Opt {
 		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
 		kgo.ProducerBatchMaxBytesFn(b.batchLimit),
 		kgo.ProducerLinger(0),
-		// The budget bounds what is buffered. These bounds must never be
-		// reached: a record is handed over under a lock.
-		kgo.MaxBufferedRecords(1 << 30),
+		kgo.ManualFlushing(),            // by the pump
+		kgo.MaxBufferedRecords(1 << 30), // the budget bounds what is buffered
 		kgo.UnknownTopicRetries(8),
 	}
 }
@@ -52,24 +51,27 @@ func (b *Broker) Check(ctx context.Context, m *tidings.Message) error {
 // errFollows is for messages whose predecessor in the channel failed.
 var errFollows = errors.New("an earlier message of the channel failed")
 
-// errInterrupted is for messages that the client library gave up because
-// another publisher of the channel stopped.
-var errInterrupted = errors.New("another publisher of the channel stopped before the message was stored")
+// errInterrupted is for messages that were given up because another publisher
+// stopped.
+var errInterrupted = errors.New("another publisher stopped while the message was on its way with its own")
 
 // Publish implements [broker.Publisher]. It blocks while 8,192 messages or 8 MiB
 // are on their way.
 //
 // When a message fails, all messages of its channel that are on their way and
-// not stored fail with it, those of other callers included. Messages fail
+// not stored may fail with it, those of other callers included. Messages fail
 // when their context, or that of another publisher of the channel, is done; when
 // the topic does not exist; when permission is missing; and when the cluster
 // refuses one for its size or content.
 //
-// One window is left: when the cluster itself refuses a record for its content
-// (INVALID_RECORD or POLICY_VIOLATION by a plug-in of the server, or a limit
-// that was lowered within the last minute), a message of the same key that is
-// handed over in the microseconds between the cluster's answer and the call of
-// done may be stored before the refused one is published again.
+// Messages are sent in waves: what has come in while one wave is on its way
+// makes the next. So one partition that has no leader holds up the others.
+//
+// One window is left. The client library may begin to send a wave while it is
+// still being given the rest. If the cluster then refuses that beginning for its
+// content (INVALID_RECORD, POLICY_VIOLATION), and answers before the rest is
+// given, which takes microseconds, a later message of the key may be stored
+// before the refused one is published again.
 func (b *Broker) Publish(ctx context.Context, ms []*tidings.Message, done func(i int, err error)) {
 	if len(ms) == 0 {
 		return
@@ -81,4 +83,43 @@ func (b *Broker) Publish(ctx context.Context, ms []*tidings.Message, done func(i
 		}
 	}
 	c.release()
+}
+
+// pump sends waves until the queue is closed.
+//
+// The client library fails all records of a partition together, which keeps
+// their order. But it reports the failures one by one, later, and would take
+// and store the next record of the partition in between. So it is given nothing
+// while anything is on its way, and told to send when it has the whole wave.
+func (b *Broker) pump() {
+	for {
+		ctx, wave, ok := b.queue.next()
+		if !ok {
+			return
+		}
+		b.send(ctx, wave)
+		b.queue.end()
+	}
+}
+
+// send returns when every message of the wave is reported.
+func (b *Broker) send(ctx context.Context, wave []*outgoing) {
+	for _, o := range wave {
+		if o.topic.stale.Swap(false) {
+			b.client.PurgeTopicsFromProducing(o.topic.name)
+		}
+		if o.topic.failure() != nil {
+			o.report(errFollows)
+			continue
+		}
+		b.client.Produce(ctx, &o.record, func(_ *kgo.Record, err error) { o.report(err) })
+	}
+	// Its context does not end: messages are given up by the wave's context,
+	// and by closing the client.
+	if err := b.client.Flush(context.Background()); err != nil {
+		b.config.Logger.Error("flush Kafka client", "err", err)
+	}
+	for _, o := range wave {
+		o.topic.introduced = o.topic.introduced || o.stored
+	}
 }

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -34,20 +35,33 @@ func fill(to *kgo.Record, r *broker.Record, now time.Time) {
 	}
 }
 
-// decode makes a message of the client library's record.
+// decode makes a message of the client library's record. The values of all
+// headers share one string.
 func (b *Broker) decode(from *kgo.Record) (tidings.Message, error) {
-	r := broker.Record{
+	n := 0
+	for i := range from.Headers {
+		n += len(from.Headers[i].Value)
+	}
+	var text strings.Builder
+	text.Grow(n)
+	for i := range from.Headers {
+		text.Write(from.Headers[i].Value)
+	}
+	values := text.String()
+	headers := make([]broker.Header, len(from.Headers))
+	for i := range from.Headers {
+		n := len(from.Headers[i].Value)
+		headers[i] = broker.Header{Name: from.Headers[i].Key, Value: values[:n]}
+		values = values[n:]
+	}
+	return b.config.Codec.Decode(broker.Record{
 		Channel:  from.Topic,
 		Key:      string(from.Key),
-		Headers:  make([]broker.Header, len(from.Headers)),
+		Headers:  headers,
 		Value:    from.Value,
 		Position: position(from),
 		Time:     from.Timestamp,
-	}
-	for i := range from.Headers {
-		r.Headers[i] = broker.Header{Name: from.Headers[i].Key, Value: string(from.Headers[i].Value)}
-	}
-	return b.config.Codec.Decode(r)
+	})
 }
 
 // position is topic/partition/offset: the same however often it is delivered.

@@ -116,12 +116,7 @@ func (b *Broker) awaitChannels(ctx context.Context, channels []string) error {
 			return err
 		}
 		b.config.Logger.WarnContext(ctx, "subscribing to Kafka waits for the cluster", "err", err)
-		timer := time.NewTimer(backoff(tries))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-		}
+		wait(ctx, backoff(tries))
 	}
 	return nil
 }

@@ -1,34 +1,33 @@
 package kafka
 
 import (
-	"context"
 	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
+	"tidings.example/broker"
 )
 
 // A topic is what publishing knows of one channel: how large its records may
 // be, and whether records may be handed over now.
 //
-// The client library fails all records of a partition together, which keeps
-// their order. But it reports the failures one by one, later, and would take
-// and store the next record of the partition in between. So after a failure
-// nothing is handed over for the topic until every record that was on its way
-// is reported; and a call of Publish that began before the failure hands over
-// nothing more for the topic at all, since its caller has not heard of it.
+// After a failure everything that is queued for the topic fails too, and
+// nothing new is taken until every message that was handed over is reported.
+// A call of Publish that began before the failure hands over nothing more for
+// the topic at all, since its caller has not heard of it.
 type topic struct {
 	name   string
 	limits limits
+	// stale says that what the client library knows of the topic is wrong: it
+	// was removed, or its limit has changed.
+	stale atomic.Bool
+	// introduced says that the client library knows the topic's partitions. It
+	// belongs to the pump.
+	introduced bool
 
-	// mu is held while a record is handed over, so that a failure is either
-	// seen before or comes after. It must not be held where the client library
-	// calls back for the size of batches.
 	mu sync.Mutex
-	// outstanding are the records handed over and not yet reported.
+	// outstanding are the messages handed over and not yet reported.
 	outstanding int
 	// failed is the first failure of those outstanding; drained is closed when
 	// all are reported, and failed is forgotten.
@@ -36,22 +35,7 @@ type topic struct {
 	drained chan struct{}
 	// failedAt is when the last failure was, on the clock Broker.failures.
 	failedAt uint64
-	// stale says that what the client library knows of the topic is wrong: it
-	// was removed, or its limit has changed.
-	stale bool
-	// ctx is what the outstanding records were handed over with; the end of
-	// any publisher's context cancels it for all of them.
-	ctx    context.Context
-	cancel context.CancelFunc
 }
-
-func newTopic(name string) *topic {
-	t := &topic{name: name}
-	t.renew()
-	return t
-}
-
-func (t *topic) renew() { t.ctx, t.cancel = context.WithCancel(context.Background()) }
 
 // topic returns the one of this name.
 func (b *Broker) topic(name string) *topic {
@@ -59,87 +43,52 @@ func (b *Broker) topic(name string) *topic {
 	defer b.mu.Unlock()
 	t := b.topics[name]
 	if t == nil {
-		t = newTopic(name)
+		t = &topic{name: name}
 		b.topics[name] = t
 	}
 	return t
 }
 
-// fail notes that a record failed, before its publisher hears of it.
+// fail notes that a message failed, before its publisher hears of it. It does
+// nothing where all are reported already.
 func (t *topic) fail(err error, clock *atomic.Uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.lockedFail(err, clock)
-	if errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.UnknownTopicID) {
-		t.stale = true
-		t.limits.forget()
+	if t.outstanding == 0 {
+		return
 	}
-}
-
-func (t *topic) lockedFail(err error, clock *atomic.Uint64) {
 	if t.failed == nil {
 		t.failed = err
 		t.drained = make(chan struct{})
 	}
 	t.failedAt = clock.Add(1)
-}
-
-// drain has the topic refreshed once nothing is outstanding.
-func (t *topic) drain() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.stale = true
-	if t.outstanding > 0 && t.failed == nil {
-		t.failed = errInterrupted // waited for, and seen by nobody: nothing failed
-		t.drained = make(chan struct{})
+	if errors.Is(err, broker.ErrTooLarge) || errors.Is(err, errMissing) {
+		t.stale.Store(true)
+		t.limits.forget() // it was another topic's, or has changed
 	}
 }
 
-// refresh makes the client library learn a stale topic anew. It is called with
-// nothing outstanding, and with the lock held.
-func (t *topic) refresh(client *kgo.Client) {
-	client.PurgeTopicsFromProducing(t.name)
-	t.stale = false
-}
-
-// A touch is what one call of Publish has on its way in one topic.
-type touch struct {
-	*topic
-	// mine is guarded by the topic's mu.
-	mine int
-}
-
-// abort makes the client library give up what is outstanding, if some of it is
-// the call's.
-func (t *touch) abort(clock *atomic.Uint64) {
+// failure returns why nothing that is queued may be sent, or nil.
+func (t *topic) failure() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.mine > 0 {
-		t.lockedFail(errInterrupted, clock)
-		t.cancel()
-	}
+	return t.failed
 }
 
-// reported notes that the publisher of an outstanding record has heard of it.
-func (t *touch) reported() {
+// reported notes that the publisher of an outstanding message has heard of it.
+func (t *topic) reported() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.mine--
 	t.outstanding--
-	if t.outstanding > 0 || t.failed == nil {
-		return
-	}
-	t.failed = nil
-	close(t.drained)
-	if t.ctx.Err() != nil {
-		t.renew()
+	if t.outstanding == 0 && t.failed != nil {
+		t.failed = nil
+		close(t.drained)
 	}
 }
 
 // limits are how large the records of a topic may be.
 type limits struct {
-	// bytes is max.message.bytes; 0 while it is not known. It is an atomic of
-	// its own for the client library's callback.
+	// bytes is max.message.bytes; 0 while it is not known.
 	bytes atomic.Int64
 	// asking is held by whoever asks the cluster.
 	asking sync.Mutex

@@ -72,7 +72,7 @@ const (
 func (c Config) complete() (Config, address, error) {
 	a, err := parseURL(c.URL, &c)
 	if err != nil {
-		return c, a, fmt.Errorf("Kafka URL: %w", err)
+		return c, a, fmt.Errorf("URL of Kafka: %w", err)
 	}
 	if c.ClientID == "" {
 		c.ClientID = defaultClientID
@@ -81,19 +81,19 @@ func (c Config) complete() (Config, address, error) {
 		c.Partitions = defaultPartitions
 	}
 	if c.Partitions < 1 || tidings.DefaultLanes%c.Partitions != 0 {
-		return c, a, fmt.Errorf("Kafka partitions: %d does not divide %d; use 1, 2, 3, 4, 6, 8, 12, 16, 24 or 32", c.Partitions, tidings.DefaultLanes)
+		return c, a, fmt.Errorf("partitions of Kafka topics: %d does not divide %d; use 1, 2, 3, 4, 6, 8, 12, 16, 24 or 32", c.Partitions, tidings.DefaultLanes)
 	}
 	if c.ReplicationFactor == 0 {
 		c.ReplicationFactor = defaultReplication
 	}
 	if c.ReplicationFactor < -1 || c.ReplicationFactor > 1<<15-1 {
-		return c, a, fmt.Errorf("Kafka replication factor %d: use 1 or more, or -1 for the cluster's default", c.ReplicationFactor)
+		return c, a, fmt.Errorf("replication factor %d of Kafka topics: use 1 or more, or -1 for the cluster's default", c.ReplicationFactor)
 	}
 	if c.SessionTimeout == 0 {
 		c.SessionTimeout = defaultSessionTimeout
 	}
 	if c.SessionTimeout < 0 {
-		return c, a, errors.New("Kafka session timeout is negative")
+		return c, a, errors.New("session timeout of Kafka is negative")
 	}
 	if c.Codec == nil {
 		c.Codec = broker.KafkaCloudEvents()

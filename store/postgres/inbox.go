@@ -7,7 +7,6 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
 
 	"tidings.example/inbox"
 )
@@ -95,10 +94,10 @@ func (db *DB) inSQLTx(ctx context.Context, fn func(ctx context.Context, tx *sql.
 	return nil
 }
 
-func isClosed(conn *sql.Conn) bool {
+func isClosed(on *sql.Conn) bool {
 	closed := false
-	err := conn.Raw(func(c any) error {
-		if c, ok := c.(*stdlib.Conn); ok {
+	err := on.Raw(func(c any) error {
+		if c, ok := c.(*conn); ok {
 			closed = c.Conn().IsClosed()
 		}
 		return nil

@@ -9,7 +9,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
 
 	"tidings.example/outbox"
 	"tidings.example/relay"
@@ -73,7 +72,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 // New uses a pool of the program's own, which stays the program's to close,
 // after the DB.
 func New(pool *pgxpool.Pool) *DB {
-	return &DB{pool: pool, sql: stdlib.OpenDBFromPool(pool)}
+	return &DB{pool: pool, sql: openSQL(pool)}
 }
 
 // oldest is the first version that has everything: gen_random_uuid is what 13
@@ -96,7 +95,9 @@ func (db *DB) checkVersion(ctx context.Context) error {
 // Pool returns the pool of connections.
 func (db *DB) Pool() *pgxpool.Pool { return db.pool }
 
-// SQL returns the same pool for programs that use database/sql.
+// SQL returns the same pool for programs that use database/sql. Its transactions
+// send appends together with the statement that follows, or the commit, which
+// then returns what the database says of them.
 func (db *DB) SQL() *sql.DB { return db.sql }
 
 // Outbox returns the outbox, for pgx transactions.
@@ -104,7 +105,8 @@ func (db *DB) Outbox() *outbox.Outbox[pgx.Tx] {
 	return outbox.New[pgx.Tx](outboxStore[pgx.Tx]{onPgx}, db.maxPayload)
 }
 
-// OutboxSQL returns the outbox, for database/sql transactions.
+// OutboxSQL returns the outbox, for database/sql transactions: those of [DB.SQL],
+// where an append costs no round trip, or of any other pool of pgx's stdlib.
 func (db *DB) OutboxSQL() *outbox.Outbox[*sql.Tx] {
 	return outbox.New[*sql.Tx](outboxStore[*sql.Tx]{onSQL}, db.maxPayload)
 }

@@ -123,16 +123,24 @@ func (x *session) Renew(ctx context.Context) ([]relay.HeldKey, error) {
 	return held, nil
 }
 
-// Release gives the lease up and closes the session's connections.
+// Release gives the lease up and closes the session's connections. One of them may
+// be broken, and so may the pool's after the server was restarted.
 func (x *session) Release(ctx context.Context) error {
-	// The lease first, by the pool: the session's connections may be broken.
-	err := x.source.release(ctx, x.fence)
 	x.renewal.Lock()
 	defer x.renewal.Unlock()
-	// Closing says goodbye to the server; a connection that cannot is closed as well.
-	_ = x.work.Close(ctx)
-	if x.renewal.conn != nil {
-		_ = x.renewal.conn.Close(ctx)
+	err := pgconn.ErrConnClosed
+	for _, conn := range []*pgx.Conn{x.work, x.renewal.conn} {
+		if conn == nil || conn.IsClosed() {
+			continue
+		}
+		if err != nil {
+			_, err = conn.Exec(ctx, releaseLeaseSQL, x.source.name, x.fence)
+		}
+		// Closing says goodbye to the server; a connection that cannot is closed as well.
+		_ = conn.Close(ctx)
+	}
+	if err != nil {
+		err = x.source.release(ctx, x.fence)
 	}
 	if err != nil {
 		return fmt.Errorf("release the lease: %w", err)

@@ -175,6 +175,7 @@ func TestKilledServerKeepsPlans(t *testing.T) {
 	if err := s.Release(t.Context()); err != nil {
 		t.Error(err)
 	}
+	db.pool.Reset() // its connections are as dead as the session's
 	_, st := acquired(t, db)
 	if len(st.Plans) != 1 || st.Plans[0].ID != 1 {
 		t.Errorf("plans after the kill: %+v", st.Plans)

@@ -35,12 +35,18 @@ type pgxRunner struct{ q pgxQuerier }
 func onPgx(tx pgx.Tx) runner { return pgxRunner{tx} }
 
 func (r pgxRunner) run(ctx context.Context, all ...statement) error {
+	_, err := r.runAt(ctx, all...)
+	return err
+}
+
+// runAt also returns which statement the error is of.
+func (r pgxRunner) runAt(ctx context.Context, all ...statement) (at int, err error) {
 	if len(all) == 1 {
 		rows, err := r.q.Query(ctx, all[0].sql, all[0].args...)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		return all[0].read(rows)
+		return 0, all[0].read(rows)
 	}
 	batch := &pgx.Batch{}
 	for i := range all {
@@ -54,12 +60,12 @@ func (r pgxRunner) run(ctx context.Context, all ...statement) error {
 		}
 		if err != nil {
 			_ = results.Close()
-			return err
+			return i, err
 		}
 	}
 	// Also where all results were good: what follows them may not be, when the
 	// batch is a transaction of its own.
-	return results.Close()
+	return len(all) - 1, results.Close()
 }
 
 func (s *statement) read(rows pgx.Rows) error {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tidings.example"
+	"tidings.example/inbox"
 	"tidings.example/relay"
 )
 
@@ -94,6 +95,15 @@ func (e *env[Tx]) append(keys ...string) []tidings.Message {
 func (e *env[Tx]) appendMessages(ms ...tidings.Message) {
 	e.Helper()
 	e.inTx(func(tx Tx) error { return e.db.Outbox.Append(e.ctx, tx, ms...) })
+}
+
+// appendNow appends in an open transaction and makes sure that the row has its
+// position: a store may send an append with the next statement.
+func (e *env[Tx]) appendNow(tx Tx, key string) {
+	e.Helper()
+	e.ok(e.db.Outbox.Append(e.ctx, tx, message(key)))
+	_, err := e.db.Inbox.Lock(e.ctx, tx, "nobody", inbox.Want{Keys: []inbox.HeldKey{parkedKey(key)}})
+	e.ok(err)
 }
 
 // appendBeside is append for goroutines other than the test's.

@@ -107,7 +107,7 @@ func testAppendMany[Tx any](e *env[Tx]) {
 func testLateCommit[Tx any](e *env[Tx]) {
 	early, err := e.db.Begin(e.ctx)
 	e.ok(err)
-	e.ok(e.db.Outbox.Append(e.ctx, early, message("early")))
+	e.appendNow(early, "early")
 	e.append("late")
 	s := e.session()
 	rows := e.read(s, everything())

@@ -143,7 +143,7 @@ func testWaitBesideOpen[Tx any](e *env[Tx]) {
 	for range 5 {
 		open, err := e.db.Begin(e.ctx)
 		e.ok(err)
-		e.ok(e.db.Outbox.Append(e.ctx, open, message("open")))
+		e.appendNow(open, "open")
 		begin := time.Now()
 		e.append("k")
 		rows := e.next(s, after)

@@ -48,7 +48,7 @@ END
 $$;
 -- +goose StatementEnd
 
-CREATE TRIGGER tidings_outbox_wake AFTER INSERT ON tidings_outbox
+CREATE TRIGGER tidings_outbox_wake BEFORE INSERT ON tidings_outbox
     FOR EACH STATEMENT EXECUTE FUNCTION tidings_outbox_wake();
 
 -- Rows that the relay could not publish, and those that wait behind them. There

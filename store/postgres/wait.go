@@ -57,12 +57,13 @@ func (s *sleep) read(q relay.Query, rows int) {
 
 // The key is what the trigger uses; see the migration.
 const (
-	lockBase  = 8386949794731393024
-	lockSQL   = `SELECT pg_try_advisory_lock($1)`
-	unlockSQL = `SELECT pg_advisory_unlock($1)`
+	lockSQL   = `SELECT pg_try_advisory_lock(1952738919, $1)`
+	unlockSQL = `SELECT pg_advisory_unlock(1952738919, $1)`
 )
 
-func (x *session) lockKey() int64 { return lockBase + int64(x.table) }
+// lockKey is the second part of the key. An oid has no sign, an integer has: the
+// bits are the same.
+func (x *session) lockKey() int32 { return int32(x.table) }
 
 // Wait returns when rows may have been committed, or after idle.
 func (x *session) Wait(ctx context.Context, idle time.Duration) error {

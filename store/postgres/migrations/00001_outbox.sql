@@ -36,20 +36,20 @@ ALTER TABLE tidings_outbox ALTER COLUMN headers SET STORAGE EXTERNAL;
 -- notified. It says that it is asleep by holding an advisory lock exclusively;
 -- the appender takes the same lock shared until its transaction ends. A relay
 -- can thus only fall asleep when nobody is left who has appended and did not
--- notify it. The lock's key is 'tdng' as four bytes, then the table's oid.
+-- notify it. The lock's key is 'tdng' as four bytes, and the table's oid. It is
+-- tried in the trigger's condition, as calling the function costs more.
 -- +goose StatementBegin
 CREATE FUNCTION tidings_outbox_wake() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF NOT pg_catalog.pg_try_advisory_xact_lock_shared(8386949794731393024 + TG_RELID::bigint) THEN
-        PERFORM pg_catalog.pg_notify('tidings_outbox_' || TG_RELID::text, '');
-    END IF;
+    PERFORM pg_catalog.pg_notify('tidings_outbox_' || TG_RELID::text, '');
     RETURN NULL;
 END
 $$;
 -- +goose StatementEnd
 
-CREATE TRIGGER tidings_outbox_wake BEFORE INSERT ON tidings_outbox
-    FOR EACH STATEMENT EXECUTE FUNCTION tidings_outbox_wake();
+CREATE TRIGGER tidings_outbox_wake BEFORE INSERT ON tidings_outbox FOR EACH STATEMENT
+    WHEN (NOT pg_catalog.pg_try_advisory_xact_lock_shared(1952738919, 'tidings_outbox'::regclass::integer))
+    EXECUTE FUNCTION tidings_outbox_wake();
 
 -- Rows that the relay could not publish, and those that wait behind them. There
 -- is no index on the key: what is set aside may be longer than an index takes.

@@ -92,6 +92,8 @@ func (x *session) Commit(ctx context.Context, c relay.Change) error {
 		return fmt.Errorf("commit to the outbox: %w", err)
 	case !held:
 		return relay.ErrFenced
+	case len(c.Return) > 0:
+		x.floor.reset()
 	}
 	return nil
 }

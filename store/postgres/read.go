@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -50,13 +51,30 @@ const noBound = 1 << 62
 // Read returns rows by position. A session that slept wakes up in the same
 // round trip.
 func (x *session) Read(ctx context.Context, q relay.Query) ([]relay.Row, error) {
-	var found []relay.Row
-	s := readStatement(q)
-	var all []statement
-	if x.sleep.wakes() {
-		all = append(all, statement{sql: unlockSQL, args: []any{x.lockKey()}})
+	sweep := isSweep(q) && !x.floor.off
+	var high int64
+	if sweep {
+		high = q.Ranges[len(q.Ranges)-1].Last
 	}
-	err := x.query(ctx, all, s, func(values [][]byte) {
+	if q.Ranges = x.floor.clip(q, time.Now()); len(q.Ranges) == 0 && q.Limit == 0 {
+		return nil, nil
+	}
+	var before []statement
+	wakes := x.sleep.wakes()
+	if wakes {
+		before = append(before, statement{sql: unlockSQL, args: []any{x.lockKey()}})
+	}
+	var lockers []string
+	if sweep {
+		before = append(before, statement{sql: lockersSQL, args: []any{x.table}, row: func(scan func(...any) error) error {
+			var tx string
+			err := scan(&tx)
+			lockers = append(lockers, tx)
+			return err
+		}})
+	}
+	var found []relay.Row
+	err := x.query(ctx, before, readStatement(q), func(values [][]byte) {
 		if found == nil {
 			found = make([]relay.Row, 0, x.decode.expect)
 		}
@@ -66,10 +84,13 @@ func (x *session) Read(ctx context.Context, q relay.Query) ([]relay.Row, error) 
 		return nil, fmt.Errorf("read the outbox: %w", err)
 	}
 	x.decode.expect = max(16, len(found), x.decode.expect/2)
-	if len(all) > 0 {
+	if wakes {
 		x.sleep.woken()
 	}
 	x.sleep.read(q, len(found))
+	if sweep && len(found) < q.RangeLimit {
+		x.floor.swept(high, lockers)
+	}
 	// The order of a UNION ALL is that of its parts in practice, not by promise.
 	if byPosition := func(a, b relay.Row) int { return cmp.Compare(a.Position, b.Position) }; !slices.IsSortedFunc(found, byPosition) {
 		slices.SortFunc(found, byPosition)
@@ -115,8 +136,12 @@ func (x *session) query(ctx context.Context, before []statement, s statement, ro
 	}
 	batch.Queue(s.sql, s.args...)
 	results := x.work.SendBatch(ctx, batch)
-	for range before {
-		if _, err := results.Exec(); err != nil {
+	for i := range before {
+		rows, err := results.Query()
+		if err == nil {
+			err = before[i].read(rows)
+		}
+		if err != nil {
 			_ = results.Close()
 			return err
 		}

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -28,6 +29,7 @@ type session struct {
 
 	decode decoder
 	sleep  sleep
+	floor  floor
 }
 
 var _ relay.Session = (*session)(nil)
@@ -64,6 +66,13 @@ func (x *session) prepare(ctx context.Context) error {
 	if err := x.work.QueryRow(ctx, `SELECT 'tidings_outbox'::regclass::oid`).Scan(&x.table); err != nil {
 		return fmt.Errorf("find the outbox: %w", err)
 	}
+	var cache int64
+	switch err := x.work.QueryRow(ctx, sequenceCacheSQL).Scan(&cache); {
+	case errors.Is(err, pgx.ErrNoRows): // positions come from elsewhere
+	case err != nil:
+		return fmt.Errorf("find the outbox's sequence: %w", err)
+	}
+	x.floor.off = cache != 1
 	if _, err := x.work.Exec(ctx, "LISTEN "+pgx.Identifier{fmt.Sprintf("tidings_outbox_%d", x.table)}.Sanitize()); err != nil {
 		return fmt.Errorf("listen to the outbox: %w", err)
 	}

@@ -67,25 +67,17 @@ func (o inboxObserver) Failed(f inbox.Failed) {
 // WatchInbox shows what stats returns, under the subscriber's name. It must be
 // called once per subscriber.
 func (m *Metrics) WatchInbox(subscriber string, stats func() inbox.Stats) {
-	labels := prometheus.Labels{"subscriber": subscriber}
-	counter := func(name, help string, value func(inbox.Stats) float64) {
-		m.registry.MustRegister(prometheus.NewCounterFunc(
-			prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels}, func() float64 { return value(stats()) }))
-	}
-	gauge := func(name, help string, value func(inbox.Stats) float64) {
-		m.registry.MustRegister(prometheus.NewGaugeFunc(
-			prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, func() float64 { return value(stats()) }))
-	}
-	counter("tidings_inbox_gaps_total", "Places where messages were found missing.",
+	w := watcher[inbox.Stats]{m.registry, prometheus.Labels{"subscriber": subscriber}, stats}
+	w.counter("tidings_inbox_gaps_total", "Places where messages were found missing.",
 		func(s inbox.Stats) float64 { return float64(s.Gaps) })
-	counter("tidings_inbox_late_messages_total", "Messages that had been found missing and came after all.",
+	w.counter("tidings_inbox_late_messages_total", "Messages that had been found missing and came after all.",
 		func(s inbox.Stats) float64 { return float64(s.Late) })
-	gauge("tidings_inbox_in_flight_messages", "Messages that an inbox holds in memory.",
+	w.gauge("tidings_inbox_in_flight_messages", "Messages that an inbox holds in memory.",
 		func(s inbox.Stats) float64 { return float64(s.InFlight) })
-	gauge("tidings_inbox_waiting_lanes", "Lanes that wait to try a message again.",
+	w.gauge("tidings_inbox_waiting_lanes", "Lanes that wait to try a message again.",
 		func(s inbox.Stats) float64 { return float64(s.Waiting) })
-	gauge("tidings_inbox_held_keys", "Keys with parked messages.",
+	w.gauge("tidings_inbox_held_keys", "Keys with parked messages.",
 		func(s inbox.Stats) float64 { return float64(s.HeldKeys) })
-	gauge("tidings_inbox_held_seconds", "For how long the oldest key with parked messages has been held.",
+	w.gauge("tidings_inbox_held_seconds", "For how long the oldest key with parked messages has been held.",
 		func(s inbox.Stats) float64 { return s.HeldFor.Seconds() })
 }

@@ -51,28 +51,20 @@ func (relayObserver) SetAside(relay.SetAside) {}
 // WatchRelay shows what stats returns, under the name of the relay's source.
 // It must be called once per source.
 func (m *Metrics) WatchRelay(source string, stats func() relay.Stats) {
-	labels := prometheus.Labels{"source": source}
-	counter := func(name, help string, value func(relay.Stats) float64) {
-		m.registry.MustRegister(prometheus.NewCounterFunc(
-			prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels}, func() float64 { return value(stats()) }))
-	}
-	gauge := func(name, help string, value func(relay.Stats) float64) {
-		m.registry.MustRegister(prometheus.NewGaugeFunc(
-			prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, func() float64 { return value(stats()) }))
-	}
-	counter("tidings_relay_published_messages_total", "Messages that the broker has acknowledged.",
+	w := watcher[relay.Stats]{m.registry, prometheus.Labels{"source": source}, stats}
+	w.counter("tidings_relay_published_messages_total", "Messages that the broker has acknowledged.",
 		func(s relay.Stats) float64 { return float64(s.Published) })
-	counter("tidings_relay_repeated_messages_total", "Published messages that the broker may have twice.",
+	w.counter("tidings_relay_repeated_messages_total", "Published messages that the broker may have twice.",
 		func(s relay.Stats) float64 { return float64(s.Repeated) })
-	counter("tidings_relay_set_aside_rows_total", "Outbox rows that could not be published, and rows behind them.",
+	w.counter("tidings_relay_set_aside_rows_total", "Outbox rows that could not be published, and rows behind them.",
 		func(s relay.Stats) float64 { return float64(s.SetAside) })
-	counter("tidings_relay_epochs_total", "Epochs that this relay has opened.",
+	w.counter("tidings_relay_epochs_total", "Epochs that this relay has opened.",
 		func(s relay.Stats) float64 { return float64(s.Epochs) })
-	gauge("tidings_relay_in_flight_messages", "Messages handed to the broker and not acknowledged.",
+	w.gauge("tidings_relay_in_flight_messages", "Messages handed to the broker and not acknowledged.",
 		func(s relay.Stats) float64 { return float64(s.InFlight) })
-	gauge("tidings_relay_held_keys", "Keys with set-aside outbox rows.",
+	w.gauge("tidings_relay_held_keys", "Keys with set-aside outbox rows.",
 		func(s relay.Stats) float64 { return float64(s.Held) })
-	gauge("tidings_relay_leading", "1 while this relay holds the lease, else 0.",
+	w.gauge("tidings_relay_leading", "1 while this relay holds the lease, else 0.",
 		func(s relay.Stats) float64 {
 			if s.Role == relay.Leading {
 				return 1

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"tidings.example/internal/sqlstore"
 	"tidings.example/relay"
 )
 
@@ -54,7 +55,7 @@ func (s *session) Renew(ctx context.Context) ([]relay.HeldKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("renew the lease of outbox %q: %w", s.source.name, err)
 	}
-	held, err := readHeldRows(ctx, s.db.inbox)
+	held, err := sqlstore.ReadHeldKeys(ctx, s.db.inbox, heldRowsSQL)
 	if err != nil {
 		return nil, fmt.Errorf("read the held keys of outbox %q: %w", s.source.name, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tidings.example"
+	"tidings.example/internal/sqlstore"
 	"tidings.example/relay"
 )
 
@@ -70,13 +71,13 @@ func (s *Source) acquire(ctx context.Context, holder string, ttl time.Duration) 
 		if state.Now, err = s.db.identity(ctx, tx); err != nil {
 			return err
 		}
-		if state.Counters, err = readCounters(ctx, tx, s.name); err != nil {
+		if state.Counters, err = sqlstore.ReadCounters(ctx, tx, countersSQL, s.name); err != nil {
 			return err
 		}
-		if state.Plans, err = readPlans(ctx, tx, s.name); err != nil {
+		if state.Plans, err = sqlstore.ReadPlans(ctx, tx, plansSQL, s.name); err != nil {
 			return err
 		}
-		state.Held, err = readHeldRows(ctx, tx)
+		state.Held, err = sqlstore.ReadHeldKeys(ctx, tx, heldRowsSQL)
 		return err
 	})
 	if err != nil {
@@ -109,63 +110,6 @@ func (s *Source) take(ctx context.Context, tx *sql.Tx, holder string, ttl time.D
 	state.Fence++
 	_, err = tx.ExecContext(ctx, takeLeaseSQL, holder, ttl.Microseconds(), s.name)
 	return err
-}
-
-func readCounters(ctx context.Context, tx *sql.Tx, source string) (map[string][]byte, error) {
-	rows, err := tx.QueryContext(ctx, countersSQL, source)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	counters := map[string][]byte{}
-	for rows.Next() {
-		var channel string
-		var encoded []byte
-		if err := rows.Scan(&channel, &encoded); err != nil {
-			return nil, err
-		}
-		counters[channel] = encoded
-	}
-	return counters, rows.Err()
-}
-
-func readPlans(ctx context.Context, tx *sql.Tx, source string) ([]relay.Plan, error) {
-	rows, err := tx.QueryContext(ctx, plansSQL, source)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var plans []relay.Plan
-	for rows.Next() {
-		var p relay.Plan
-		if err := rows.Scan(&p.ID, &p.Positions); err != nil {
-			return nil, err
-		}
-		plans = append(plans, p)
-	}
-	return plans, rows.Err()
-}
-
-// queryer is a pool, a connection or a transaction.
-type queryer interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}
-
-func readHeldRows(ctx context.Context, q queryer) ([]relay.HeldKey, error) {
-	rows, err := q.QueryContext(ctx, heldRowsSQL)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var held []relay.HeldKey
-	for rows.Next() {
-		var k relay.HeldKey
-		if err := rows.Scan(&k.Channel, &k.Key, &k.Retry); err != nil {
-			return nil, err
-		}
-		held = append(held, k)
-	}
-	return held, rows.Err()
 }
 
 // begin opens a READ COMMITTED transaction: on connections of this package all

@@ -65,8 +65,8 @@ func (s *stream) Name() string { return "shop" }
 func (s *stream) Acquire(context.Context, string, time.Duration) (Session, State, error) {
 	return s, State{}, nil
 }
-func (s *stream) Renew(context.Context) ([]HeldKey, error) { return nil, nil }
-func (s *stream) Release(context.Context) error            { return nil }
+func (s *stream) Renew(context.Context) (Renewal, error) { return Renewal{}, nil }
+func (s *stream) Release(context.Context) error          { return nil }
 
 func (s *stream) Read(_ context.Context, q Query) ([]Row, error) {
 	rows := make([]Row, 0, q.Limit)

@@ -42,10 +42,12 @@ func (r *Relay) acquire(ctx context.Context) (Session, State, time.Time, error) 
 	if time.Since(asked) > ttl/3 {
 		// Much of the lease is over, or all of it, before anything was done.
 		asked = time.Now()
-		if state.Held, err = session.Renew(ctx); err != nil {
+		renewal, err := session.Renew(ctx)
+		if err != nil {
 			_ = r.release(ctx, session) // if that fails too, the lease runs out
 			return nil, State{}, asked, err
 		}
+		state.Held, state.Asked = renewal.Held, renewal.Asked
 	}
 	return session, state, asked, nil
 }
@@ -103,11 +105,11 @@ func (l *lease) renew(ctx context.Context, cancel context.CancelCauseFunc) {
 		}
 		asked := time.Now()
 		attempt, stop := context.WithTimeout(ctx, l.ttl/2) // so that another one fits in
-		held, err := l.session.Renew(attempt)
+		renewal, err := l.session.Renew(attempt)
 		stop()
 		switch {
 		case err == nil:
-			l.extend(asked, held)
+			l.extend(asked, renewal.Held)
 		case errors.Is(err, ErrFenced):
 			cancel(err)
 			return

@@ -29,9 +29,9 @@ type Source interface {
 // have changed nothing. A Session is used by one goroutine at a time, except
 // Renew, which may run beside the others.
 type Session interface {
-	// Renew extends the lease by its ttl from now, and returns the keys that
-	// are held, since operators change those while a relay runs.
-	Renew(ctx context.Context) ([]HeldKey, error)
+	// Renew extends the lease by its ttl from now, and returns what operators
+	// may have changed meanwhile.
+	Renew(ctx context.Context) (Renewal, error)
 	// Read returns committed rows in the order of their positions.
 	Read(ctx context.Context, q Query) ([]Row, error)
 	// Commit makes one change in one durable transaction that checks the lease's fence.
@@ -65,10 +65,33 @@ func (e *HeldError) Error() string {
 // Is reports whether target is ErrFenced.
 func (e *HeldError) Is(target error) bool { return target == ErrFenced }
 
+// A Renewal is what a holder learns when it renews its lease.
+type Renewal struct {
+	// Held are the keys behind set-aside rows.
+	Held []HeldKey
+	// Asked is where an operator wants rows to be read from; empty if nobody
+	// has asked for a change.
+	Asked Reading
+}
+
+// A Reading says where a relay reads the rows of an outbox from.
+type Reading string
+
+// The values of Reading.
+const (
+	// FromTable is polling: rows are read from the outbox's table and removed.
+	FromTable Reading = "table"
+	// FromLog is log tailing: rows are read from the database's commit log.
+	FromLog Reading = "log"
+)
+
 // State is what a source remembers between relays.
 type State struct {
 	// Fence is the number of this lease.
 	Fence int64
+	// Reading is where rows are read from; FromTable in the beginning. Asked
+	// is what an operator has asked for, empty if nothing.
+	Reading, Asked Reading
 	// Epoch is the current epoch; empty before the first.
 	Epoch string
 	// Lanes is the number of lanes that the epoch's numbers were given with.
@@ -84,18 +107,25 @@ type State struct {
 	Plans []Plan
 	// Held are the keys behind set-aside rows.
 	Held []HeldKey
+	// Log is how far the log was read; zero while FromTable, and until the
+	// first checkpoint FromLog.
+	Log Checkpoint
 }
 
 // A Row is one row of an outbox.
 type Row struct {
 	// Position identifies the row in its table. Positions are handed out
-	// before the commit, so a row may appear below ones that were read.
+	// before the commit, so a row may appear below ones that were read. It is
+	// 0 for a row of the log that was never in the table.
 	Position int64
 	// Message is the row's content; Source and Stamp are not set.
 	Message tidings.Message
 	// Err says why the row does not hold a message (a NULL, an undecodable
 	// column); nil otherwise. The store only decodes: the relay validates.
 	Err error
+	// Raw is what a LogSource needs to set a row with Err aside whole; the
+	// relay only carries it.
+	Raw any
 }
 
 // A Query selects rows in two parts, which one statement reads in one snapshot
@@ -127,6 +157,9 @@ type Plan struct {
 	ID int64
 	// Positions are encoded by [EncodePositions].
 	Positions []byte
+	// Aside is set where the positions are those of set-aside rows, which a
+	// relay that reads the log publishes from where they are.
+	Aside bool
 }
 
 // A Change is what one Commit does. Empty parts are left out.
@@ -141,6 +174,9 @@ type Change struct {
 	Counters map[string][]byte
 	// Plan is the next plan, or nil.
 	Plan *Plan
+	// DoneAside are positions of set-aside rows that the broker has
+	// acknowledged, of a plan with Aside set: they are removed.
+	DoneAside []int64
 	// SetAside moves rows out of the outbox, keeping them whole, with the
 	// reason. Stores keep the outbox row's position.
 	SetAside []SetAside
@@ -148,9 +184,19 @@ type Change struct {
 	// at their old positions, and releases the keys. A relay never asks for it
 	// together with SetAside.
 	Return []HeldKey
+	// KeepAside ends the wish to try the set-aside rows of these keys again:
+	// they still cannot be published.
+	KeepAside []SetAside
 	// Epoch, if not nil, opens a new epoch: it replaces epoch, lane count and
 	// identity, and removes all counters and plans.
 	Epoch *Epoch
+	// Log, if not nil, replaces the checkpoint; the zero value removes it.
+	Log *Checkpoint
+	// Reading, if not empty, is where rows are read from now on. It also ends
+	// the wish of an operator. FromTable first removes from the table the rows
+	// that the checkpoint (Log, or the one before) counts as published, so that
+	// nothing is published twice, and then removes the checkpoint.
+	Reading Reading
 }
 
 // An Epoch is a period of numbering.
@@ -170,6 +216,10 @@ type SetAside struct {
 	Key HeldKey
 	// Reason is the error, or says which row this one waits behind.
 	Reason string
+	// Row, if not nil, is the row itself, which was read from the log: it is
+	// stored as it is here, and stays in the table, if it is there. Stores give a
+	// row without a position one of their own that no other set-aside row has.
+	Row *Row
 }
 
 // A HeldKey is a key with a set-aside row.

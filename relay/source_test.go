@@ -90,16 +90,16 @@ type sitting struct {
 	ttl   time.Duration
 }
 
-func (x *sitting) Renew(ctx context.Context) (held []HeldKey, err error) {
+func (x *sitting) Renew(ctx context.Context) (r Renewal, err error) {
 	err = x.do(ctx, "renew", func() error {
 		if x.fence != x.book.fence {
 			return ErrFenced
 		}
 		x.expires = time.Now().Add(x.ttl)
-		held = x.holds()
+		r.Held = x.holds()
 		return nil
 	})
-	return held, err
+	return r, err
 }
 
 func (x *sitting) Read(ctx context.Context, q Query) (rows []Row, err error) {

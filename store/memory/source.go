@@ -83,14 +83,14 @@ type session struct {
 var _ relay.Session = (*session)(nil)
 
 // Renew extends the lease.
-func (s *session) Renew(context.Context) ([]relay.HeldKey, error) {
+func (s *session) Renew(context.Context) (relay.Renewal, error) {
 	s.db.mu.Lock()
 	defer s.db.mu.Unlock()
 	if s.db.lease.fence != s.fence {
-		return nil, fmt.Errorf("renew the lease: %w", relay.ErrFenced)
+		return relay.Renewal{}, fmt.Errorf("renew the lease: %w", relay.ErrFenced)
 	}
 	s.db.lease.expires = s.db.now().Add(s.ttl)
-	return s.db.outbox.held(), nil
+	return relay.Renewal{Held: s.db.outbox.held()}, nil
 }
 
 // Read returns committed rows.

@@ -69,9 +69,9 @@ func TestKeysDifferBySpaces(t *testing.T) {
 	if err := s.Commit(ctx, c); err != nil {
 		t.Fatal(err)
 	}
-	held, err := s.Renew(ctx)
-	if err != nil || len(held) != 3 {
-		t.Fatalf("held keys: %+v, %v", held, err)
+	renewal, err := s.Renew(ctx)
+	if err != nil || len(renewal.Held) != 3 {
+		t.Fatalf("held keys: %+v, %v", renewal.Held, err)
 	}
 	if err := s.Commit(ctx, relay.Change{Return: []relay.HeldKey{{Channel: "orders", Key: "k"}}}); err != nil {
 		t.Fatal(err)

@@ -42,7 +42,7 @@ func newSession(ctx context.Context, source *Source, fence int64, ttl time.Durat
 const renewSQL = `UPDATE tidings_relay SET expires_at = TIMESTAMPADD(MICROSECOND, ?, UTC_TIMESTAMP(6)) WHERE source = ? AND fence = ?`
 
 // Renew uses a connection of the pool, since it may run beside the other methods.
-func (s *session) Renew(ctx context.Context) ([]relay.HeldKey, error) {
+func (s *session) Renew(ctx context.Context) (relay.Renewal, error) {
 	result, err := s.db.inbox.ExecContext(ctx, renewSQL, s.ttl.Microseconds(), s.source.name, s.fence)
 	if err == nil {
 		var n int64
@@ -53,13 +53,13 @@ func (s *session) Renew(ctx context.Context) ([]relay.HeldKey, error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("renew the lease of outbox %q: %w", s.source.name, err)
+		return relay.Renewal{}, fmt.Errorf("renew the lease of outbox %q: %w", s.source.name, err)
 	}
 	held, err := sqlstore.ReadHeldKeys(ctx, s.db.inbox, heldRowsSQL)
 	if err != nil {
-		return nil, fmt.Errorf("read the held keys of outbox %q: %w", s.source.name, err)
+		return relay.Renewal{}, fmt.Errorf("read the held keys of outbox %q: %w", s.source.name, err)
 	}
-	return held, nil
+	return relay.Renewal{Held: held}, nil
 }
 
 const releaseSQL = `UPDATE tidings_relay SET holder = '', expires_at = NULL WHERE source = ? AND fence = ?`

@@ -107,29 +107,29 @@ const renewSQL = `UPDATE tidings_relay SET expires_at = clock_timestamp() + $3 *
 
 // Renew extends the lease. Where its connection was lost it makes a new one, as
 // the lease may still be good.
-func (x *session) Renew(ctx context.Context) ([]relay.HeldKey, error) {
+func (x *session) Renew(ctx context.Context) (relay.Renewal, error) {
 	x.renewal.Lock()
 	defer x.renewal.Unlock()
 	if x.renewal.conn == nil || x.renewal.conn.IsClosed() {
 		conn, err := x.source.db.dedicated(ctx, nil)
 		if err != nil {
-			return nil, fmt.Errorf("renew the lease: %w", err)
+			return relay.Renewal{}, fmt.Errorf("renew the lease: %w", err)
 		}
 		x.renewal.conn = conn
 	}
-	var held []relay.HeldKey
+	var renewal relay.Renewal
 	var renewed int64
 	err := pgxRunner{x.renewal.conn}.run(ctx,
 		statement{sql: renewSQL, args: []any{x.source.name, x.fence, x.ttl.Microseconds()}, affected: &renewed},
-		readHeld(&held),
+		readHeld(&renewal.Held),
 	)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("renew the lease: %w", err)
+		return relay.Renewal{}, fmt.Errorf("renew the lease: %w", err)
 	case renewed == 0:
-		return nil, relay.ErrFenced
+		return relay.Renewal{}, relay.ErrFenced
 	}
-	return held, nil
+	return renewal, nil
 }
 
 // Release gives the lease up and closes the session's connections. One of them may

@@ -70,11 +70,11 @@ func TestSetAsideRowsOfAnyContent(t *testing.T) {
 	if err := s.Commit(ctx, relay.Change{SetAside: []relay.SetAside{{Position: row.Position, Key: key, Reason: "bad"}}}); err != nil {
 		t.Fatal(err)
 	}
-	held, err := s.Renew(ctx)
-	if err != nil || len(held) != 1 || held[0] != key {
-		t.Fatalf("held keys: %+v, %v", held, err)
+	renewal, err := s.Renew(ctx)
+	if err != nil || len(renewal.Held) != 1 || renewal.Held[0] != key {
+		t.Fatalf("held keys: %+v, %v", renewal.Held, err)
 	}
-	if err := s.Commit(ctx, relay.Change{Return: held}); err != nil {
+	if err := s.Commit(ctx, relay.Change{Return: renewal.Held}); err != nil {
 		t.Fatal(err)
 	}
 	if rows := read(t, s, everything()); len(rows) != 1 || rows[0].Position != row.Position {

@@ -46,19 +46,19 @@ func newSession(ctx context.Context, source *Source, fence int64, ttl time.Durat
 const renewSQL = mark + `UPDATE tidings_relay SET expires_at = ? WHERE source = ? AND fence = ?`
 
 // Renew uses a connection of the pool, since it may run beside the other methods.
-func (s *session) Renew(ctx context.Context) ([]relay.HeldKey, error) {
+func (s *session) Renew(ctx context.Context) (relay.Renewal, error) {
 	result, err := s.db.sql.ExecContext(ctx, renewSQL, s.db.now().Add(s.ttl).UnixMicro(), s.source.name, s.fence)
 	if err == nil {
 		err = fenced(result)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("renew the lease of outbox %q: %w", s.source.name, err)
+		return relay.Renewal{}, fmt.Errorf("renew the lease of outbox %q: %w", s.source.name, err)
 	}
 	held, err := sqlstore.ReadHeldKeys(ctx, s.db.sql, heldRowsSQL)
 	if err != nil {
-		return nil, fmt.Errorf("read the held keys of outbox %q: %w", s.source.name, err)
+		return relay.Renewal{}, fmt.Errorf("read the held keys of outbox %q: %w", s.source.name, err)
 	}
-	return held, nil
+	return relay.Renewal{Held: held}, nil
 }
 
 // fenced returns ErrFenced where the statement that asks for the fence has found none.

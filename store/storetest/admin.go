@@ -187,12 +187,12 @@ func testAdminDiscardAside[Tx any](e *env[Tx]) {
 	e.commit(s, change(aside(at[0], a), aside(at[1], a), aside(at[2], heldBy(&ms[2]))))
 	e.ok(e.db.Admin.DiscardSetAside(e.ctx, at[0], because("hopeless")))
 	e.audited("hopeless", string(ms[0].Payload), ms[0].ID)
-	held, err := s.Renew(e.ctx)
+	renewal, err := s.Renew(e.ctx)
 	e.ok(err)
-	if len(held) != 2 {
-		e.Errorf("held: %+v", held)
+	if len(renewal.Held) != 2 {
+		e.Errorf("held: %+v", renewal.Held)
 	}
-	for _, k := range held {
+	for _, k := range renewal.Held {
 		if k.Retry != (k.Key == "a") {
 			e.Errorf("held: %+v", k)
 		}

@@ -150,14 +150,14 @@ func testChangeAside[Tx any](e *env[Tx]) {
 
 func (e *env[Tx]) wantHeld(s relay.Session, want ...relay.HeldKey) {
 	e.Helper()
-	held, err := s.Renew(e.ctx)
+	renewal, err := s.Renew(e.ctx)
 	e.ok(err)
-	if len(held) != len(want) {
-		e.Errorf("held keys %+v, want %+v", held, want)
+	if len(renewal.Held) != len(want) {
+		e.Errorf("held keys %+v, want %+v", renewal.Held, want)
 	}
 	for _, k := range want {
-		if !slices.Contains(held, k) {
-			e.Errorf("held keys %+v lack %+v", held, k)
+		if !slices.Contains(renewal.Held, k) {
+			e.Errorf("held keys %+v lack %+v", renewal.Held, k)
 		}
 	}
 }
@@ -169,10 +169,10 @@ func testChangeAsideKeyless[Tx any](e *env[Tx]) {
 	none := relay.HeldKey{Channel: "orders"}
 	e.commit(s, change(aside(at[0], none), aside(at[2], none)))
 	e.wantKeys(e.read(s, everything()), "k")
-	held, err := s.Renew(e.ctx)
+	renewal, err := s.Renew(e.ctx)
 	e.ok(err)
-	if len(held) != 1 || held[0] != none {
-		e.Errorf("held: %+v", held)
+	if len(renewal.Held) != 1 || renewal.Held[0] != none {
+		e.Errorf("held: %+v", renewal.Held)
 	}
 	e.commit(s, returns(none))
 	e.wantRows(e.read(s, everything()), ms)
@@ -204,19 +204,19 @@ func testChangeRetry[Tx any](e *env[Tx]) {
 	a, b := heldBy(&ms[0]), heldBy(&ms[1])
 	e.commit(s, change(aside(at[0], a), aside(at[1], b)))
 	e.ok(e.db.Admin.RetrySetAside(e.ctx, a.Channel, a.Key, admin.Action{Actor: "ada", Reason: "fixed"}))
-	held, err := s.Renew(e.ctx)
+	renewal, err := s.Renew(e.ctx)
 	e.ok(err)
-	for _, k := range held {
+	for _, k := range renewal.Held {
 		if k.Retry != (k.Key == "a") {
 			e.Errorf("held: %+v", k)
 		}
 	}
 	// A row set aside behind does not take the request back.
 	e.commit(s, change(aside(at[2], a)))
-	held, err = s.Renew(e.ctx)
+	renewal, err = s.Renew(e.ctx)
 	e.ok(err)
-	if i := slices.IndexFunc(held, func(k relay.HeldKey) bool { return k.Key == "a" }); i < 0 || !held[i].Retry {
-		e.Errorf("held: %+v, want a retry of a", held)
+	if i := slices.IndexFunc(renewal.Held, func(k relay.HeldKey) bool { return k.Key == "a" }); i < 0 || !renewal.Held[i].Retry {
+		e.Errorf("held: %+v, want a retry of a", renewal.Held)
 	}
 	e.commit(s, returns(a))
 	e.wantKeys(e.read(s, everything()), "a", "a")

@@ -6,6 +6,8 @@ package connect
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"fmt"
 
 	"tidings.example/admin"
 	"tidings.example/broker"
@@ -22,11 +24,26 @@ type Database struct {
 	Outbox *outbox.Outbox[*sql.Tx]
 	Inbox  Inbox
 	Admin  Admin
+	// Log is the operator's side of reading the outbox from the database's commit
+	// log; nil where the database has none that a relay can read.
+	Log admin.Log
 	// Relay returns the outbox as a relay reads it, under the name of its source.
+	// It is a [relay.LogSource] where Log is not nil.
 	Relay func(source string) relay.Source
 	// Ready returns nil or why the database cannot be used now.
 	Ready func(ctx context.Context) error
 	Close func() error
+}
+
+// ErrNoLog is the answer of what reads a commit log, for a database without one.
+var ErrNoLog = errors.New("this database has no commit log that a relay can read: PostgreSQL, MySQL and MariaDB have; the outbox is read from its table")
+
+// NeedLog returns an error wrapping [ErrNoLog] where Log is nil.
+func (d *Database) NeedLog() error {
+	if d.Log == nil {
+		return fmt.Errorf("%s: %w", d.Kind, ErrNoLog)
+	}
+	return nil
 }
 
 // Inbox is both sides of a store's inbox.

@@ -45,8 +45,12 @@ const (
 	columns
 )
 
-// row decodes columns in binary format. What cannot be decoded becomes the
-// row's Err, naming the first such column; the message then holds what could be.
+// row decodes columns in binary format, in the order of the constants above; nil is
+// NULL. What cannot be decoded becomes the row's Err, naming the first such
+// column; the message then holds what could be.
+//
+// A row that was read from the log and has an Err carries these columns, as a
+// [][]byte, in relay.Row's Raw, so that it can be set aside whole.
 func (d *decoder) row(v [][]byte) relay.Row {
 	d.err = nil
 	if len(v) != columns || len(v[columnPosition]) != 8 {

@@ -38,6 +38,13 @@ type Config struct {
 	// Idle is the interval after which the source is read though it gave no
 	// signal. Default 1 s.
 	Idle time.Duration
+	// Read, if not empty, is where to read rows from: a relay that leads asks
+	// once for the change, when it starts. FromLog needs a LogSource. Default:
+	// what the database says, which is FromTable in the beginning.
+	Read Reading
+	// Checkpoint is the interval at which the position in the log is saved: what
+	// was published since then is published again after a kill. Default 100 ms.
+	Checkpoint time.Duration
 	// Backoff bounds the wait after a failure: it starts at 50 ms and doubles
 	// up to this. Default 5 s.
 	Backoff time.Duration
@@ -57,6 +64,7 @@ func (c *Config) withDefaults() {
 	setDefault(&c.BatchBytes, 1<<20)
 	setDefault(&c.Window, 4)
 	setDefault(&c.Idle, time.Second)
+	setDefault(&c.Checkpoint, 100*time.Millisecond)
 	setDefault(&c.Backoff, 5*time.Second)
 	setDefault(&c.DrainTimeout, 5*time.Second)
 	if c.Logger == nil {

@@ -64,11 +64,14 @@ func (m *Metrics) WatchRelay(source string, stats func() relay.Stats) {
 		func(s relay.Stats) float64 { return float64(s.InFlight) })
 	w.gauge("tidings_relay_held_keys", "Keys with set-aside outbox rows.",
 		func(s relay.Stats) float64 { return float64(s.Held) })
-	w.gauge("tidings_relay_leading", "1 while this relay holds the lease, else 0.",
-		func(s relay.Stats) float64 {
-			if s.Role == relay.Leading {
+	role := func(role relay.Role) func(relay.Stats) float64 {
+		return func(s relay.Stats) float64 {
+			if s.Role == role {
 				return 1
 			}
 			return 0
-		})
+		}
+	}
+	w.gauge("tidings_relay_leading", "1 while this relay holds the lease, else 0.", role(relay.Leading))
+	w.gauge("tidings_relay_standing_by", "1 while this relay waits for another's lease to end, else 0.", role(relay.Standby))
 }

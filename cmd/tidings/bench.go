@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"tidings.example/internal/bench"
 	"tidings.example/internal/connect"
@@ -43,6 +45,8 @@ func newOneBench(a *app, name, short string, run func(context.Context, bench.Opt
 	cmd := &cobra.Command{Use: name, Short: short, Long: short + ".", Args: exactArgs()}
 	cmd.Example = "  tidings bench " + name + " --store-url postgres://user@host/bench"
 	flags := cmd.Flags()
+	var source, target string
+	read := newChoice("", "table", "log")
 	addStoreFlag(flags, &o.StoreURL)
 	flags.IntVar(&o.Rows, "rows", o.Rows, "amount of work: rows, messages or transactions")
 	flags.IntVar(&o.Payload, "payload", o.Payload, "bytes of payload")
@@ -54,12 +58,15 @@ func newOneBench(a *app, name, short string, run func(context.Context, bench.Opt
 		flags.IntVar(&o.Batch, "batch", o.Batch, "messages that share a transaction, where batches are measured")
 	}
 	if name == "relay" {
+		addRelayBenchFlags(flags, &o, &source, &target, read)
 		flags.IntVar(&o.Rate, "rate", 0, "then append so many messages a second, and measure how long each takes; 0 is not")
 		flags.DurationVar(&o.For, "for", o.For, "how long to append at --rate")
-		cmd.Example += " --rate 2000 --for 30s"
+		cmd.Example += " --rate 2000 --for 30s\n" +
+			"  tidings bench relay --source postgres://user@host/bench --broker kafka://host:9092 --read log --kill"
 	}
 	output := addOutputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		o.StoreURL, o.BrokerURL, o.Read = cmp.Or(source, o.StoreURL), cmp.Or(target, o.BrokerURL), read.value
 		if err := requireStore(o.StoreURL); err != nil {
 			return err
 		}
@@ -88,4 +95,12 @@ func newOneBench(a *app, name, short string, run func(context.Context, bench.Opt
 		return report.WriteTable(a.stdout)
 	}
 	return cmd
+}
+
+// addRelayBenchFlags adds the flags that only the benchmark of a relay has.
+func addRelayBenchFlags(flags *pflag.FlagSet, o *bench.Options, source, target *string, read *choice) {
+	flags.StringVar(source, "source", "", "the same as --store-url")
+	flags.StringVar(target, "broker", "", "the same as --broker-url")
+	flags.Var(read, "read", "where the relay reads rows from; default: as the database says")
+	flags.BoolVar(&o.Kill, "kill", false, "then kill -9 a relay in mid-drain, twice: restarted at once, and with a standby")
 }

@@ -19,10 +19,11 @@ import (
 
 // relaySettings are the flags of `tidings relay`.
 type relaySettings struct {
-	source, storeURL, brokerURL, addr string
-	channels                          []string
-	leaseTTL, idle, wait, progress    time.Duration
-	lanes, batchRows                  int
+	source, storeURL, brokerURL, addr, pprof   string
+	channels                                   []string
+	leaseTTL, idle, wait, progress, checkpoint time.Duration
+	lanes, batchRows                           int
+	read                                       *choice
 }
 
 func newRelayCommand(a *app) *cobra.Command {
@@ -39,15 +40,23 @@ Start as many as you like: one leads, the others take over within seconds when i
 dies. The name of the source goes out with every message and must stay the same
 for the life of the database.
 
+Rows are read from the table, or, on PostgreSQL, MySQL and MariaDB, from the
+database's commit log (--read log), which costs its tables nothing and takes about a
+millisecond: docs/log-tailing.md. Without --read it stays as it is; status tells how
+that is, and switch changes it while relays run.
+
 Failures of the database or the broker do not end a running relay: it waits, keeps
 the order and catches up. With --http it answers /healthz, /readyz (with the
 reason) and /metrics. SIGTERM and Ctrl-C stop it: what is on its way still arrives.`,
 		Example: `  tidings migrate up --store-url sqlite:orders.db
   tidings relay --source orders --store-url sqlite:orders.db --broker-url nats://127.0.0.1:4222
   TIDINGS_STORE_URL=postgres://relay:secret@db/orders TIDINGS_BROKER_URL=kafka://broker:9092 \
-    tidings relay --source orders --http 127.0.0.1:9100 --log-format json`,
-		Args: exactArgs(),
+    tidings relay --source orders --http 127.0.0.1:9100 --log-format json
+  tidings relay --source orders --read log
+  tidings relay status --watch
+  tidings relay switch --to log --reason 'polling costs too much'`,
 	}
+	asGroup(a, cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&s.source, "source", "", "name of the outbox, for ever (required)")
 	fromEnvironment(flags, "source", "TIDINGS_SOURCE")
@@ -59,6 +68,11 @@ reason) and /metrics. SIGTERM and Ctrl-C stop it: what is on its way still arriv
 	flags.DurationVar(&s.wait, "wait", 0, "how long to wait at the start for a server that does not answer")
 	flags.DurationVar(&s.leaseTTL, "lease", 3*time.Second, "a standby takes over so long after a relay was killed")
 	flags.DurationVar(&s.idle, "idle", time.Second, "read the outbox so often though nothing signals a row")
+	s.read = newChoice("", "table", "log")
+	flags.Var(s.read, "read", "where to read rows from, asked for once at the start; default: as the database says")
+	fromEnvironment(flags, "read", "TIDINGS_READ")
+	flags.DurationVar(&s.checkpoint, "checkpoint", 100*time.Millisecond, "save the position in the log so often; what came since is repeated after a kill")
+	flags.StringVar(&s.pprof, "pprof", "", "serve profiles for go tool pprof on this host:port, of the loopback interface only; not served if empty")
 	flags.IntVar(&s.lanes, "lanes", tidings.DefaultLanes, "lanes per channel; a change opens a new epoch")
 	flags.IntVar(&s.batchRows, "batch", 2000, "rows per batch, at most")
 	flags.DurationVar(&s.progress, "progress", 10*time.Second, "log so often how many messages were published, if any were; 0 is never")
@@ -93,6 +107,14 @@ func (s *relaySettings) check() error {
 	if s.wait < 0 || s.progress < 0 || s.idle <= 0 {
 		return usagef("--wait, --progress and --idle must not be negative, and --idle not 0")
 	}
+	if s.checkpoint < 0 {
+		return usagef("--checkpoint must not be negative")
+	}
+	if s.pprof != "" {
+		if err := checkLoopback("--pprof", s.pprof); err != nil {
+			return err
+		}
+	}
 	if s.addr == "" {
 		return nil
 	}
@@ -116,6 +138,11 @@ func (a *app) runRelay(ctx context.Context, s relaySettings) error {
 		return stopped(ctx, err)
 	}
 	defer a.closing("database", db.Close)
+	if s.read.value == string(relay.FromLog) {
+		if err := db.NeedLog(); err != nil {
+			return usagef("--read log: %w", err)
+		}
+	}
 	broker, err := retry(ctx, a, s.wait, func() (*connect.Broker, error) { return a.openBroker(ctx, s.brokerURL) })
 	if err != nil {
 		return stopped(ctx, err)
@@ -128,7 +155,7 @@ func (a *app) runRelay(ctx context.Context, s relaySettings) error {
 	}
 	m := metrics.New()
 	r, err := relay.New(relay.Config{Source: db.Relay(s.source), Broker: broker.Publisher, LeaseTTL: s.leaseTTL, Lanes: s.lanes,
-		BatchRows: s.batchRows, Idle: s.idle, Logger: a.log, Observer: m.RelayObserver()})
+		BatchRows: s.batchRows, Idle: s.idle, Read: relay.Reading(s.read.value), Checkpoint: s.checkpoint, Logger: a.log, Observer: m.RelayObserver()})
 	if err != nil {
 		return usagef("%w", err)
 	}
@@ -136,6 +163,13 @@ func (a *app) runRelay(ctx context.Context, s relaySettings) error {
 	background := []service.Component{}
 	if s.progress > 0 {
 		background = append(background, &progress{interval: s.progress, source: s.source, stats: r.Stats, log: a.log})
+	}
+	if s.pprof != "" {
+		p, err := listenProfiles(s.pprof)
+		if err != nil {
+			return explainListen(err, "--pprof")
+		}
+		background = append(background, p)
 	}
 	a.log.Info("relay starts", "source", s.source, "database", connect.Redact(s.storeURL), "broker", connect.Redact(s.brokerURL))
 	svc, err := service.New(service.Config{Name: "relay " + s.source, Background: background, Relays: []service.Component{r},

@@ -29,6 +29,11 @@ type Options struct {
 	Workers int
 	// Batch is how many messages share a transaction where batches are measured.
 	Batch int
+	// Read is where the relay reads rows from: "table", "log", or empty for what
+	// the database says.
+	Read string
+	// Kill measures what comes after a kill -9 in mid-drain too.
+	Kill bool
 	// Progress gets a line now and then.
 	Progress io.Writer
 }

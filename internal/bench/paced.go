@@ -50,7 +50,7 @@ func (o *Options) paced(ctx context.Context, db *connect.Database, b *connect.Br
 		return err
 	}
 	r.latencies(fmt.Sprintf("commit to consumer at %d/s,", o.Rate), c.latencies())
-	rss, err := p.rss()
+	rss, _, err := p.rss()
 	if err != nil {
 		return err
 	}

@@ -34,8 +34,11 @@ func startRelay(ctx context.Context, o Options) (*relayProcess, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &relayProcess{metrics: "http://" + addr + "/metrics",
-		cmd: exec.CommandContext(ctx, self, "relay", "--source", sourceName, "--http", addr)}
+	args := []string{"relay", "--source", sourceName, "--http", addr}
+	if o.Read != "" {
+		args = append(args, "--read", o.Read)
+	}
+	p := &relayProcess{metrics: "http://" + addr + "/metrics", cmd: exec.CommandContext(ctx, self, args...)}
 	// URLs go by environment, so that no password is seen in a process list.
 	p.cmd.Env = append(os.Environ(), "TIDINGS_STORE_URL="+o.StoreURL, "TIDINGS_BROKER_URL="+o.BrokerURL)
 	p.cmd.Stderr = &p.stderr
@@ -45,20 +48,40 @@ func startRelay(ctx context.Context, o Options) (*relayProcess, error) {
 	return p, nil
 }
 
-// rss is the process's resident memory now, in bytes.
-func (p *relayProcess) rss() (float64, error) {
+// rss is the process's resident memory now, and peak the highest that it was, in
+// bytes.
+func (p *relayProcess) rss() (now, peak float64, err error) {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
-		return 0, fmt.Errorf("read the relay's memory: %w", err)
+		return 0, 0, fmt.Errorf("read the relay's memory: %w", err)
 	}
 	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if value, ok := strings.CutPrefix(lines.Text(), "VmRSS:"); ok {
-			kb, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 64)
-			return kb * 1024, err
+	for lines := bufio.NewScanner(f); lines.Scan() && (now == 0 || peak == 0); {
+		name, value, _ := strings.Cut(lines.Text(), ":")
+		into := map[string]*float64{"VmRSS": &now, "VmHWM": &peak}[name]
+		if into == nil {
+			continue
 		}
+		kb, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 64)
+		if err != nil {
+			return 0, 0, fmt.Errorf("read the relay's memory: %w", err)
+		}
+		*into = kb * 1024
 	}
-	return 0, errors.New("read the relay's memory: no VmRSS in its status")
+	if now == 0 || peak == 0 {
+		return 0, 0, errors.New("read the relay's memory: no VmRSS or VmHWM in its status")
+	}
+	return now, peak, nil
+}
+
+// kill ends the relay without a chance to clean up, and returns when that was.
+func (p *relayProcess) kill() (time.Time, error) {
+	at := time.Now()
+	if err := p.cmd.Process.Kill(); err != nil {
+		return at, fmt.Errorf("kill the relay: %w: %s", err, p.stderr.String())
+	}
+	_ = p.cmd.Wait() // "signal: killed" is what was asked for
+	return at, nil
 }
 
 // stop ends the relay and returns the CPU time that it took.
@@ -75,24 +98,30 @@ func (p *relayProcess) stop() (time.Duration, error) {
 // published is how many messages the relay says the broker has acknowledged.
 // Asking the relay costs the database nothing.
 func (p *relayProcess) published(ctx context.Context) (int, error) {
+	n, _, err := p.metric(ctx, "tidings_relay_published_messages_total")
+	return int(n), err
+}
+
+// metric asks the relay for one figure; ok is false while it does not answer yet:
+// the caller's deadline ends the waiting.
+func (p *relayProcess) metric(ctx context.Context, name string) (value float64, ok bool, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.metrics, nil)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		// It may not listen yet; the caller's deadline ends the waiting.
-		return 0, nil
+		return 0, false, nil
 	}
 	defer response.Body.Close()
 	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
-		if rest, ok := strings.CutPrefix(lines.Text(), "tidings_relay_published_messages_total{"); ok {
-			_, value, _ := strings.Cut(rest, "} ")
-			n, err := strconv.ParseFloat(value, 64)
-			return int(n), err
+		if rest, found := strings.CutPrefix(lines.Text(), name+"{"); found {
+			_, text, _ := strings.Cut(rest, "} ")
+			value, err := strconv.ParseFloat(text, 64)
+			return value, err == nil, err
 		}
 	}
-	return 0, nil
+	return 0, false, nil
 }
 
 // waitPublished waits until at least n messages are published, and returns how

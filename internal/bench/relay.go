@@ -17,7 +17,8 @@ import (
 // Relay measures a relay process: how fast it drains an outbox that was filled
 // before, and, with Rate, how long a message takes from its commit to a
 // consumer at that rate. Beside it, in the same run: the outbox read and thrown
-// away, and the same messages handed to the broker without a relay.
+// away, or the log read, decoded and thrown away, and the same messages handed to
+// the broker without a relay. With Kill, also what comes after a kill -9.
 func Relay(ctx context.Context, o Options) (r *Report, err error) {
 	db, err := o.open(ctx)
 	if err != nil {
@@ -29,8 +30,13 @@ func Relay(ctx context.Context, o Options) (r *Report, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
-	r = newReport("relay", db.Kind, b.Kind, "%d rows of %d bytes, %d keys, then %d/s for %s", o.Rows, o.Payload, o.Keys, o.Rate, o.For)
-	if err := o.drain(ctx, db, b, r); err != nil {
+	reading, err := o.settleReading(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	r = newReport("relay", db.Kind, b.Kind, "%d rows of %d bytes, %d keys, then %d/s for %s, read from the %s",
+		o.Rows, o.Payload, o.Keys, o.Rate, o.For, reading)
+	if err := o.drain(ctx, db, b, r, reading); err != nil {
 		return nil, err
 	}
 	if o.Rate > 0 {
@@ -38,11 +44,16 @@ func Relay(ctx context.Context, o Options) (r *Report, err error) {
 			return nil, err
 		}
 	}
+	if o.Kill {
+		if err := o.kills(ctx, db, b, r); err != nil {
+			return nil, err
+		}
+	}
 	return r, nil
 }
 
 // drain fills the outbox, takes the floors and times the relay.
-func (o *Options) drain(ctx context.Context, db *connect.Database, b *connect.Broker, r *Report) error {
+func (o *Options) drain(ctx context.Context, db *connect.Database, b *connect.Broker, r *Report, reading relay.Reading) error {
 	channel := channelName("drain")
 	floor := channelName("floor")
 	if err := b.EnsureChannels(ctx, channel, floor); err != nil {
@@ -56,10 +67,14 @@ func (o *Options) drain(ctx context.Context, db *connect.Database, b *connect.Br
 	if err := o.fill(ctx, db, channel); err != nil {
 		return err
 	}
-	if rate, err = o.bareReader(ctx, db); err != nil {
+	read, reader := o.bareReader, "bare reader"
+	if reading == relay.FromLog {
+		read, reader = o.bareLogReader, "bare log reader"
+	}
+	if rate, err = read(ctx, db); err != nil {
 		return err
 	}
-	r.add("bare reader", rate, "rows/s")
+	r.add(reader, rate, "rows/s")
 
 	o.progress("draining")
 	// The clock starts when the first rows have gone, so that connecting is
@@ -76,7 +91,7 @@ func (o *Options) drain(ctx context.Context, db *connect.Database, b *connect.Br
 	if err != nil {
 		return err
 	}
-	rss, err := p.rss()
+	rss, peak, err := p.rss()
 	if err != nil {
 		return err
 	}
@@ -84,8 +99,9 @@ func (o *Options) drain(ctx context.Context, db *connect.Database, b *connect.Br
 	if err != nil {
 		return err
 	}
-	r.against("drained", perSecond(o.Rows-first, ended.Sub(started)), "rows/s", "bare reader")
+	r.against("drained", perSecond(o.Rows-first, ended.Sub(started)), "rows/s", reader)
 	r.add("relay memory (RSS)", rss/(1<<20), "MiB")
+	r.add("relay memory, the highest (RSS)", peak/(1<<20), "MiB")
 	r.add("relay CPU per 100,000 rows", cpu.Seconds()*100_000/float64(o.Rows), "s")
 	return nil
 }

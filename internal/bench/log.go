@@ -1,0 +1,111 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"tidings.example/internal/connect"
+	"tidings.example/relay"
+)
+
+// settleReading sees that rows are read from where Read says, and returns that.
+// A log is read from a position on that a relay has saved: what is appended
+// before there is one would be read from the table.
+func (o *Options) settleReading(ctx context.Context, db *connect.Database) (relay.Reading, error) {
+	if db.Log == nil {
+		if o.Read == string(relay.FromLog) {
+			return "", db.NeedLog()
+		}
+		return relay.FromTable, nil
+	}
+	settled := func() (relay.Reading, error) {
+		s, err := db.Log.LogStatus(ctx)
+		reading := relay.Reading(s.Reading)
+		switch {
+		case err != nil:
+			return "", err
+		case s.Asked != "" && s.Asked != s.Reading, o.Read != "" && s.Reading != o.Read,
+			reading == relay.FromLog && (s.Position == "" || s.Lost != ""):
+			return "", fmt.Errorf("rows are read from the %s (asked for: %q, at %q)", s.Reading, s.Asked, s.Position)
+		}
+		return reading, nil
+	}
+	if reading, err := settled(); err == nil {
+		return reading, nil
+	}
+	o.progress("starting a relay, so that the log has a beginning")
+	p, err := startRelay(ctx, *o)
+	if err != nil {
+		return "", err
+	}
+	var reading relay.Reading
+	waited := waitFor(ctx, time.Minute, func() error {
+		reading, err = settled()
+		return err
+	})
+	said := p.stderr.String
+	if _, err := p.stop(); waited != nil || err != nil {
+		return "", errors.Join(waited, err, fmt.Errorf("the relay says: %s", said()))
+	}
+	return reading, nil
+}
+
+// bareLogReader reads and decodes what was appended since the saved position,
+// and throws it away. The position stays where it is.
+func (o *Options) bareLogReader(ctx context.Context, db *connect.Database) (rate float64, err error) {
+	o.progress("reading the log without publishing")
+	source, ok := db.Relay(sourceName).(relay.LogSource)
+	if !ok {
+		return 0, connect.ErrNoLog
+	}
+	session, st, err := source.Acquire(ctx, "bench-reader", 5*time.Minute)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, session.Release(ctx)) }()
+	log, start, err := source.Tail(ctx, session, st)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, log.Close(ctx, false)) }()
+	if start.Fresh {
+		return 0, fmt.Errorf("the log does not begin at the saved position: %s", start.Lost)
+	}
+	limited, cancel := context.WithTimeout(ctx, 4*time.Minute)
+	defer cancel()
+	// As for the relay, connecting is not measured.
+	var began time.Time
+	first, n := 0, 0
+	for n < o.Rows {
+		batch, err := log.Next(limited, 2000, 1<<20)
+		if err != nil {
+			return 0, fmt.Errorf("after %d of %d rows: %w", n, o.Rows, err)
+		}
+		n += len(batch.Rows)
+		if began.IsZero() && n > 0 {
+			began, first = time.Now(), n
+		}
+	}
+	return perSecond(n-first, time.Since(began)), nil
+}
+
+// waitFor asks until the answer is nil, or gives the last answer after limit.
+func waitFor(ctx context.Context, limit time.Duration, ask func() error) error {
+	deadline := time.Now().Add(limit)
+	for {
+		err := ask()
+		if err == nil {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("still after %s: %w", limit, err)
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}

@@ -31,6 +31,7 @@ type DB struct {
 	hub               *sqlstore.Hub
 	giveUp            func()
 	maxPayload        int
+	config            *driver.Config // nil where the pool is the user's
 }
 
 // Open connects to the database of cfg. It creates no tables; see [DB.Migrate].
@@ -53,7 +54,7 @@ func open(ctx context.Context, s *settings) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{owned: true, place: s.place(), server: found}
+	db := &DB{owned: true, place: s.place(), server: found, config: s.driver}
 	db.hub, db.giveUp = hubs.Get(found.place)
 	multi := s.driver.Clone()
 	multi.MultiStatements = true

@@ -36,6 +36,20 @@ type Stats struct {
 	InFlight int
 	// Epochs counts the epochs that this relay has opened.
 	Epochs uint64
+	// Reading is where the leader reads rows from; empty before it first leads.
+	Reading Reading
+	// Behind is the age of the oldest message that was read and that the broker
+	// has not acknowledged; 0 if there is none.
+	Behind time.Duration
+	// Checkpoints counts the positions in the log that were saved.
+	Checkpoints uint64
+	// Lag is how far the saved position in the log was behind when the
+	// database was last asked, every few seconds; zero while FromTable.
+	Lag Lag
+	// Lost says, if the log could not be read from the last checkpoint, why and
+	// from where to where messages may be repeated or missing. It is that of the
+	// last time, and empty if that never happened to this relay.
+	Lost string
 	// Error is the last failure, nil while all is well.
 	Error error
 }

@@ -161,7 +161,7 @@ func TestLateRowsAreFoundAboveTheFloor(t *testing.T) {
 func TestNoFloorWithCachedPositions(t *testing.T) {
 	t.Parallel()
 	db := migratedAt(t, servertest.PostgresSchema(t))
-	if _, err := db.pool.Exec(t.Context(), "ALTER TABLE tidings_outbox ALTER COLUMN position SET CACHE 10"); err != nil {
+	if _, err := db.pool.Exec(t.Context(), "ALTER SEQUENCE tidings_outbox_positions CACHE 10"); err != nil {
 		t.Fatal(err)
 	}
 	x, _ := acquired(t, db)

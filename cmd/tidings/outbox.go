@@ -63,6 +63,10 @@ retry tries those of a key again, discard gives one up.`,
 }
 
 func (a *app) printBacklog(b admin.Backlog) error {
+	return writeTable(a.stdout, backlogTable(b)...)
+}
+
+func backlogTable(b admin.Backlog) [][]string {
 	backlog := "nothing waits"
 	if b.Rows > 0 {
 		backlog = fmt.Sprintf("%s, the oldest %s old", count(b.Rows, "row", "rows"), span(b.Oldest))
@@ -83,6 +87,5 @@ func (a *app) printBacklog(b admin.Backlog) error {
 	if epoch == "" {
 		epoch = "none yet"
 	}
-	return writeTable(a.stdout, []string{"backlog", backlog}, []string{"set aside", aside},
-		[]string{"source", source}, []string{"relay", leader}, []string{"epoch", epoch})
+	return [][]string{{"backlog", backlog}, {"set aside", aside}, {"source", source}, {"relay", leader}, {"epoch", epoch}}
 }

@@ -77,6 +77,7 @@ reason) and /metrics. SIGTERM and Ctrl-C stop it: what is on its way still arriv
 	flags.IntVar(&s.batchRows, "batch", 2000, "rows per batch, at most")
 	flags.DurationVar(&s.progress, "progress", 10*time.Second, "log so often how many messages were published, if any were; 0 is never")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.runRelay(cmd.Context(), s) }
+	cmd.AddCommand(newRelayStatus(a), newRelaySwitch(a), newRelayDropLog(a))
 	return cmd
 }
 

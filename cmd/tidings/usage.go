@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -117,7 +116,13 @@ func (a *app) mistypedCommand(cmd *cobra.Command) string {
 	if !cmd.HasAvailableSubCommands() {
 		return ""
 	}
-	words := slices.DeleteFunc(slices.Clone(a.args), func(s string) bool { return strings.HasPrefix(s, "-") })
+	var words []string
+	for i, word := range a.args {
+		// What follows a flag may be its value.
+		if !strings.HasPrefix(word, "-") && (i == 0 || !strings.HasPrefix(a.args[i-1], "-")) {
+			words = append(words, word)
+		}
+	}
 	depth := len(strings.Fields(cmd.CommandPath())) - 1
 	if len(words) <= depth {
 		return ""

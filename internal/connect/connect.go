@@ -58,6 +58,7 @@ type Admin interface {
 	admin.Outbox
 	admin.Migrator
 	admin.Doctor
+	admin.Auditor
 }
 
 // A Broker is both directions of a broker.
@@ -67,6 +68,7 @@ type Broker struct {
 	broker.Publisher
 	broker.Subscriber
 	broker.Provisioner
+	broker.RetainedReader
 	admin.Doctor
 	Ready func(ctx context.Context) error
 	Close func() error

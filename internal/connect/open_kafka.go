@@ -37,5 +37,5 @@ func openKafka(ctx context.Context, l location, o Options) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("broker %s: %w", Redact(l.raw), err)
 	}
-	return &Broker{Kind: "kafka", Publisher: b, Subscriber: b, Provisioner: b, Doctor: b, Ready: b.Ready, Close: b.Close}, nil
+	return &Broker{Kind: "kafka", Publisher: b, Subscriber: b, Provisioner: b, RetainedReader: b, Doctor: b, Ready: b.Ready, Close: b.Close}, nil
 }

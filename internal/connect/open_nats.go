@@ -35,7 +35,7 @@ func openNATS(ctx context.Context, l location, o Options) (*Broker, error) {
 // NewNATS is a broker that was opened otherwise, such as one on a server inside
 // this process.
 func NewNATS(b *natsjs.Broker) *Broker {
-	return &Broker{Kind: "nats", Publisher: b, Subscriber: b, Provisioner: b, Doctor: b, Ready: b.Ready, Close: b.Close}
+	return &Broker{Kind: "nats", Publisher: b, Subscriber: b, Provisioner: b, RetainedReader: b, Doctor: b, Ready: b.Ready, Close: b.Close}
 }
 
 // natsServers writes the servers as natsjs reads them: a list of whole URLs, of

@@ -15,7 +15,10 @@ func TestHandlerShowsWhatWasObserved(t *testing.T) {
 	t.Parallel()
 	m := New()
 	m.RelayObserver().Batch(relay.Batch{Source: "shop", Rows: 3, Bytes: 900, Oldest: time.Now()})
-	m.WatchRelay("shop", func() relay.Stats { return relay.Stats{Role: relay.Leading, Published: 3, InFlight: 2} })
+	m.WatchRelay("shop", func() relay.Stats {
+		return relay.Stats{Role: relay.Leading, Published: 3, InFlight: 2, Epoch: "e1", Fence: 7,
+			Reading: relay.FromLog, Behind: 1500 * time.Millisecond, Checkpoints: 9, Lag: relay.Lag{Bytes: 10, Retained: 20, Limit: 30}, Lost: "dropped"}
+	})
 	observer := m.InboxObserver()
 	observer.Done(inbox.Done{Subscriber: "customers", Source: "shop", Channel: "orders", Outcome: inbox.Handled, Missing: 4})
 	observer.Failed(inbox.Failed{Subscriber: "customers", Channel: "orders", Transient: true})
@@ -35,6 +38,16 @@ func TestHandlerShowsWhatWasObserved(t *testing.T) {
 	for _, line := range []string{
 		`tidings_relay_published_messages_total{source="shop"} 3`,
 		`tidings_relay_leading{source="shop"} 1`,
+		`tidings_relay_standing_by{source="shop"} 0`,
+		`tidings_relay_fence{source="shop"} 7`,
+		`tidings_relay_epoch_info{epoch="e1",source="shop"} 1`,
+		`tidings_relay_reading_log{source="shop"} 1`,
+		`tidings_relay_behind_seconds{source="shop"} 1.5`,
+		`tidings_relay_checkpoints_total{source="shop"} 9`,
+		`tidings_relay_log_behind_bytes{source="shop"} 10`,
+		`tidings_relay_log_retained_bytes{source="shop"} 20`,
+		`tidings_relay_log_limit_bytes{source="shop"} 30`,
+		`tidings_relay_log_lost{source="shop"} 1`,
 		`tidings_relay_in_flight_messages{source="shop"} 2`,
 		`tidings_relay_batch_messages_sum{source="shop"} 3`,
 		`tidings_relay_published_payload_bytes_total{source="shop"} 900`,

@@ -51,7 +51,7 @@ func (relayObserver) SetAside(relay.SetAside) {}
 // WatchRelay shows what stats returns, under the name of the relay's source.
 // It must be called once per source.
 func (m *Metrics) WatchRelay(source string, stats func() relay.Stats) {
-	w := watcher[relay.Stats]{m.registry, prometheus.Labels{"source": source}, stats}
+	w := relayWatcher{watcher[relay.Stats]{m.registry, prometheus.Labels{"source": source}, stats}}
 	w.counter("tidings_relay_published_messages_total", "Messages that the broker has acknowledged.",
 		func(s relay.Stats) float64 { return float64(s.Published) })
 	w.counter("tidings_relay_repeated_messages_total", "Published messages that the broker may have twice.",
@@ -64,14 +64,37 @@ func (m *Metrics) WatchRelay(source string, stats func() relay.Stats) {
 		func(s relay.Stats) float64 { return float64(s.InFlight) })
 	w.gauge("tidings_relay_held_keys", "Keys with set-aside outbox rows.",
 		func(s relay.Stats) float64 { return float64(s.Held) })
-	role := func(role relay.Role) func(relay.Stats) float64 {
-		return func(s relay.Stats) float64 {
-			if s.Role == role {
-				return 1
-			}
-			return 0
-		}
+	w.gauge("tidings_relay_leading", "1 while this relay holds the lease, else 0.",
+		func(s relay.Stats) float64 { return oneIf(s.Role == relay.Leading) })
+	w.gauge("tidings_relay_standing_by", "1 while this relay waits for another's lease to end, else 0.",
+		func(s relay.Stats) float64 { return oneIf(s.Role == relay.Standby) })
+	w.gauge("tidings_relay_fence", "Number of the lease that this relay held last.",
+		func(s relay.Stats) float64 { return float64(s.Fence) })
+	w.gauge("tidings_relay_behind_seconds", "Age of the oldest message that was read and that the broker has not acknowledged.",
+		func(s relay.Stats) float64 { return s.Behind.Seconds() })
+	m.registry.MustRegister(&epochInfo{source: source, stats: stats, desc: prometheus.NewDesc(
+		"tidings_relay_epoch_info", "The epoch that messages are numbered in; its value is always 1.", []string{"source", "epoch"}, nil)})
+	w.log()
+}
+
+func oneIf(is bool) float64 {
+	if is {
+		return 1
 	}
-	w.gauge("tidings_relay_leading", "1 while this relay holds the lease, else 0.", role(relay.Leading))
-	w.gauge("tidings_relay_standing_by", "1 while this relay waits for another's lease to end, else 0.", role(relay.Standby))
+	return 0
+}
+
+// epochInfo shows the name of the epoch as a label.
+type epochInfo struct {
+	source string
+	stats  func() relay.Stats
+	desc   *prometheus.Desc
+}
+
+func (e *epochInfo) Describe(descs chan<- *prometheus.Desc) { descs <- e.desc }
+
+func (e *epochInfo) Collect(metrics chan<- prometheus.Metric) {
+	if epoch := e.stats().Epoch; epoch != "" {
+		metrics <- prometheus.MustNewConstMetric(e.desc, prometheus.GaugeValue, 1, e.source, epoch)
+	}
 }

@@ -161,7 +161,7 @@ func (a *app) runRelay(ctx context.Context, s relaySettings) error {
 		return usagef("%w", err)
 	}
 	m.WatchRelay(s.source, r.Stats)
-	background := []service.Component{}
+	background := []service.Component{&logReadiness{source: s.source, stats: r.Stats}}
 	if s.progress > 0 {
 		background = append(background, &progress{interval: s.progress, source: s.source, stats: r.Stats, log: a.log})
 	}

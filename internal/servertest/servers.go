@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -123,6 +124,30 @@ func (s *Servers) Kill(name string) { s.t.Helper(); s.run("kill", name) }
 
 // Restart stops a server in an orderly way if it runs, and starts it.
 func (s *Servers) Restart(name string) { s.t.Helper(); s.run("restart", name) }
+
+// Signal sends a signal to a server's main process.
+func (s *Servers) Signal(name string, signal syscall.Signal) {
+	s.t.Helper()
+	dir := ""
+	for _, variable := range s.environment {
+		if value, ok := strings.CutPrefix(variable, "TIDINGS_SERVERS_DIR="); ok {
+			dir = value // the last one counts
+		}
+	}
+	written, err := os.ReadFile(filepath.Join(dir, name, "pid"))
+	if err != nil {
+		s.t.Errorf("find the process of %s: %v", name, err)
+		return
+	}
+	id, _, _ := strings.Cut(strings.TrimSpace(string(written)), " ")
+	pid, err := strconv.Atoi(id)
+	if err == nil {
+		err = syscall.Kill(pid, signal)
+	}
+	if err != nil {
+		s.t.Errorf("send %s to %s: %v", signal, name, err)
+	}
+}
 
 // run returns what the script prints for programs. It reports a failure with Errorf,
 // which other goroutines than the test's may call.

@@ -13,6 +13,9 @@ import (
 
 // Columns are the columns of an outbox row as a driver hands them over: nil,
 // text or bytes; integers for CreatedAt. Anybody may have written them.
+//
+// A reader of a commit log sets [relay.Row.Raw] to a *Columns where the row does
+// not decode, and the store sets the row aside as it is there, whole.
 type Columns struct {
 	Position                                              int64
 	ID, Channel, Key, Type, Subject, ContentType, Headers any
@@ -22,6 +25,12 @@ type Columns struct {
 	PayloadBytes any
 	// CreatedAt is in microseconds since 1970, in UTC.
 	CreatedAt any
+}
+
+// Into returns where to scan the columns, in the order of the fields.
+func (c *Columns) Into() []any {
+	return []any{&c.Position, &c.ID, &c.Channel, &c.Key, &c.Type, &c.Subject, &c.ContentType, &c.Headers,
+		&c.Payload, &c.PayloadBytes, &c.CreatedAt}
 }
 
 // Row decodes the columns. What cannot be decoded becomes the row's Err, naming

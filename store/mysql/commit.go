@@ -66,11 +66,7 @@ func (s *session) Commit(ctx context.Context, c relay.Change) error {
 	if s.db.owned && c.Epoch == nil && len(c.SetAside) == 0 && len(c.Return) == 0 {
 		return s.commitAtOnce(ctx, s.steps(c))
 	}
-	var options *sql.TxOptions
-	if !s.db.owned {
-		options = &sql.TxOptions{Isolation: sql.LevelReadCommitted}
-	}
-	tx, err := s.conn.BeginTx(ctx, options)
+	tx, err := s.conn.BeginTx(ctx, s.db.isolation())
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,7 @@ type DB struct {
 	hub               *sqlstore.Hub
 	giveUp            func()
 	maxPayload        int
+	removal           removal
 	config            *driver.Config // nil where the pool is the user's
 }
 

@@ -67,9 +67,7 @@ func (s *session) Read(ctx context.Context, q relay.Query) ([]relay.Row, error) 
 
 func scanRow(rows *sql.Rows) (relay.Row, error) {
 	var c sqlstore.Columns
-	err := rows.Scan(&c.Position, &c.ID, &c.Channel, &c.Key, &c.Type, &c.Subject, &c.ContentType, &c.Headers,
-		&c.Payload, &c.PayloadBytes, &c.CreatedAt)
-	if err != nil {
+	if err := rows.Scan(c.Into()...); err != nil {
 		return relay.Row{}, err
 	}
 	return c.Row(), nil

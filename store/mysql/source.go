@@ -115,10 +115,14 @@ func (s *Source) take(ctx context.Context, tx *sql.Tx, holder string, ttl time.D
 // begin opens a READ COMMITTED transaction: on connections of this package all
 // are, on a user's it has to be asked for.
 func (db *DB) begin(ctx context.Context) (*sql.Tx, error) {
+	return db.inbox.BeginTx(ctx, db.isolation())
+}
+
+func (db *DB) isolation() *sql.TxOptions {
 	if db.owned {
-		return db.inbox.BeginTx(ctx, nil)
+		return nil
 	}
-	return db.inbox.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	return &sql.TxOptions{Isolation: sql.LevelReadCommitted}
 }
 
 func (db *DB) inTx(ctx context.Context, fn func(ctx context.Context, tx *sql.Tx) error) error {

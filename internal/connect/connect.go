@@ -59,6 +59,7 @@ type Admin interface {
 	admin.Migrator
 	admin.Doctor
 	admin.Auditor
+	admin.Capture
 }
 
 // A Broker is both directions of a broker.

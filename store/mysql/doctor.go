@@ -18,7 +18,8 @@ func (a *Admin) Doctor(ctx context.Context) []admin.Finding {
 		return found
 	}
 	found = append(found, a.variables(ctx)...)
-	return append(found, a.clock(ctx), a.tables(ctx), a.privileges(ctx))
+	found = append(found, a.clock(ctx), a.tables(ctx), a.privileges(ctx))
+	return append(found, a.captures(ctx)...)
 }
 
 func ok(name, format string, args ...any) admin.Finding {

@@ -17,8 +17,9 @@ func (a *Admin) Doctor(ctx context.Context) []admin.Finding {
 	if c.Status == admin.Fail {
 		return []admin.Finding{c}
 	}
-	return []admin.Finding{c, a.role(ctx), a.encoding(ctx), a.durability(ctx), a.connections(ctx), a.tables(ctx), a.trigger(ctx),
+	found := []admin.Finding{c, a.role(ctx), a.encoding(ctx), a.durability(ctx), a.connections(ctx), a.tables(ctx), a.trigger(ctx),
 		a.privileges(ctx), a.openTransactions(ctx), a.clock(ctx)}
+	return append(found, a.captures(ctx)...)
 }
 
 func finding(name string, status admin.Status, advice, detail string, args ...any) admin.Finding {
@@ -132,13 +133,14 @@ var grants = []struct {
 	{"append", map[string]string{"tidings_outbox": "INSERT"}},
 	{"relay", map[string]string{
 		"tidings_outbox": "SELECT, INSERT, DELETE", "tidings_outbox_aside": "SELECT, INSERT, DELETE", "tidings_relay": "SELECT, INSERT, UPDATE",
-		"tidings_relay_counters": "SELECT, INSERT, UPDATE, DELETE", "tidings_relay_plan": "SELECT, INSERT, DELETE", "tidings_relay_epoch": "INSERT"}},
+		"tidings_relay_counters": "SELECT, INSERT, UPDATE, DELETE", "tidings_relay_plan": "SELECT, INSERT, DELETE", "tidings_relay_epoch": "INSERT",
+		"tidings_relay_log": "SELECT, UPDATE"}},
 	{"handle messages", map[string]string{
 		"tidings_inbox_lane": "SELECT, INSERT, UPDATE", "tidings_inbox_seen": "SELECT, INSERT, UPDATE, DELETE",
 		"tidings_inbox_held": "SELECT, INSERT, UPDATE, DELETE", "tidings_inbox_parked": "SELECT, INSERT, UPDATE, DELETE"}},
 	{"operate", map[string]string{
 		"tidings_outbox": "SELECT", "tidings_outbox_aside": "SELECT, UPDATE, DELETE", "tidings_relay": "SELECT",
-		"tidings_inbox_held": "SELECT, UPDATE", "tidings_inbox_parked": "SELECT, UPDATE, DELETE", "tidings_audit": "INSERT"}},
+		"tidings_relay_log": "SELECT, UPDATE", "tidings_inbox_held": "SELECT, UPDATE", "tidings_inbox_parked": "SELECT, UPDATE, DELETE", "tidings_audit": "INSERT"}},
 }
 
 const privilegeSQL = `SELECT to_regclass($1) IS NOT NULL AND NOT has_table_privilege(to_regclass($1), $2)`

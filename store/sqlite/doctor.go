@@ -12,9 +12,9 @@ import (
 
 // Doctor looks at the file, the settings, the tables and the clock.
 func (a *Admin) Doctor(ctx context.Context) []admin.Finding {
-	return []admin.Finding{
+	return append([]admin.Finding{
 		a.connection(ctx), a.journal(ctx), a.sync(ctx), a.tables(ctx), a.integrity(ctx), a.directory(), a.clock(ctx),
-	}
+	}, a.captures(ctx)...)
 }
 
 func ok(name, format string, args ...any) admin.Finding {

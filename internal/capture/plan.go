@@ -1,0 +1,161 @@
+package capture
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"tidings.example"
+	"tidings.example/admin"
+)
+
+// A Table is a user's table as the catalog has it.
+type Table struct {
+	Schema, Name string
+	Columns      []Column
+	PrimaryKey   []string
+}
+
+// A Column is one of a table's.
+type Column struct {
+	Name string
+	// Type is the type as people read it. A change of it is a change of the column.
+	Type string
+	// Kind is what the dialect goes by.
+	Kind string
+	// Digits are those behind the point of a second, where the dialect asks for them.
+	Digits int
+	// Skip is set for a column that triggers cannot read.
+	Skip bool
+}
+
+// Operations are all that can be captured.
+var Operations = []string{"insert", "update", "delete"}
+
+// A Plan is what to install on a table.
+type Plan struct {
+	Settings
+	Table   *Table
+	columns []Column
+	key     []Column
+	dialect Dialect
+}
+
+// CheckSpec checks what can be checked without a database. Errors name the field.
+func CheckSpec(s *admin.CaptureSpec) error {
+	if s.Table == "" {
+		return fmt.Errorf("table is missing: name the table whose changes to capture")
+	}
+	if strings.HasPrefix(strings.ToLower(s.Table), "tidings_") {
+		return fmt.Errorf("table %q is one of Tidings' own: its changes cannot be captured", s.Table)
+	}
+	if err := tidings.ValidateName("channel", s.Channel); err != nil {
+		return err
+	}
+	if s.Type != "" {
+		if err := tidings.ValidateName("type", s.Type); err != nil {
+			return err
+		}
+	}
+	for i, op := range s.Only {
+		if !slices.Contains(Operations, op) {
+			return fmt.Errorf("only: %q is not one of %s", op, strings.Join(Operations, ", "))
+		}
+		if slices.Contains(s.Only[:i], op) {
+			return fmt.Errorf("only: %q is given twice", op)
+		}
+	}
+	if len(s.Columns) > 0 && len(s.Except) > 0 {
+		return fmt.Errorf("columns and except cannot be given together")
+	}
+	return nil
+}
+
+// NewPlan decides what to install for spec on the table. Errors name what is
+// wrong with which part of spec.
+func NewPlan(spec admin.CaptureSpec, t *Table, d Dialect, now time.Time) (*Plan, error) {
+	if err := CheckSpec(&spec); err != nil {
+		return nil, err
+	}
+	spec.Schema, spec.Table = t.Schema, t.Name
+	if spec.Type == "" {
+		if spec.Type = t.Name; tidings.ValidateName("type", spec.Type) != nil {
+			return nil, fmt.Errorf("type is missing: the table's name %q cannot be one; use letters, digits, '.', '_' and '-'", t.Name)
+		}
+	}
+	if len(spec.Only) == 0 {
+		spec.Only = Operations
+	}
+	spec.Only = slices.Clone(spec.Only)
+	slices.SortFunc(spec.Only, func(a, b string) int { return slices.Index(Operations, a) - slices.Index(Operations, b) })
+	p := &Plan{Table: t, dialect: d}
+	p.KeyGiven, p.Key = len(spec.Key) > 0, spec.Key
+	if !p.KeyGiven {
+		p.Key = t.PrimaryKey
+	}
+	if len(p.Key) == 0 {
+		return nil, fmt.Errorf("key is missing: table %q has no primary key; name the columns that tell its rows apart", t.Name)
+	}
+	byName := map[string]Column{}
+	for _, c := range t.Columns {
+		p.All = append(p.All, admin.CapturedField{Name: c.Name, Type: c.Type})
+		byName[c.Name] = c
+	}
+	for _, given := range []struct {
+		field string
+		names []string
+	}{{"key", p.Key}, {"columns", spec.Columns}, {"except", spec.Except}} {
+		for i, name := range given.names {
+			c, ok := byName[name]
+			switch {
+			case !ok:
+				return nil, fmt.Errorf("%s: table %q has no column %q; it has %s", given.field, t.Name, name, names(t.Columns))
+			case slices.Contains(given.names[:i], name):
+				return nil, fmt.Errorf("%s: column %q is given twice", given.field, name)
+			case c.Skip && given.field != "except":
+				return nil, fmt.Errorf("%s: triggers cannot read column %q", given.field, name)
+			}
+		}
+	}
+	for _, name := range p.Key {
+		p.key = append(p.key, byName[name])
+	}
+	for _, c := range t.Columns {
+		if c.Skip || slices.Contains(spec.Except, c.Name) || len(spec.Columns) > 0 && !slices.Contains(spec.Columns, c.Name) {
+			continue
+		}
+		p.columns = append(p.columns, c)
+		p.Fields = append(p.Fields, admin.CapturedField{Name: c.Name, Type: c.Type})
+	}
+	if len(p.columns) == 0 {
+		return nil, fmt.Errorf("except: no column is left to capture")
+	}
+	p.Spec = spec
+	sum := sha256.Sum256([]byte(strings.Join(d.Install(p), "\x00")))
+	p.Text = hex.EncodeToString(sum[:6])
+	p.At = now.UTC().Truncate(time.Second)
+	return p, nil
+}
+
+// Captures reports whether an operation is captured.
+func (p *Plan) Captures(op string) bool { return slices.Contains(p.Spec.Only, op) }
+
+// Install returns the statements that install the plan on a table without capture.
+func (p *Plan) Install() []string { return p.dialect.Install(p) }
+
+// Name is a name for something of a table's capture, the same for the same table.
+func Name(schema, table, what string) string {
+	sum := sha256.Sum256([]byte(schema + "\x00" + table))
+	return "tidings_capture_" + hex.EncodeToString(sum[:5]) + "_" + what
+}
+
+func names(columns []Column) string {
+	var all []string
+	for _, c := range columns {
+		all = append(all, c.Name)
+	}
+	return strings.Join(all, ", ")
+}

@@ -18,6 +18,7 @@ var (
 	_ admin.Outbox   = (*Admin)(nil)
 	_ admin.Migrator = (*Admin)(nil)
 	_ admin.Doctor   = (*Admin)(nil)
+	_ admin.Log      = (*Admin)(nil)
 )
 
 const auditSQL = `INSERT INTO tidings_audit (actor, action, target, reason, detail) VALUES ($1, $2, $3, $4, $5)`

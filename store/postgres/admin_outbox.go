@@ -17,6 +17,11 @@ const (
 		FROM tidings_outbox WHERE isfinite(created_at) ORDER BY position LIMIT 1), 0),
 	(SELECT count(*) FROM tidings_outbox_aside) FROM tidings_outbox`
 
+	// The same of rows in ranges.
+	backlogOfSQL = `SELECT count(*), COALESCE((extract(epoch FROM clock_timestamp() - (array_agg(o.created_at ORDER BY o.position)
+		FILTER (WHERE isfinite(o.created_at)))[1]) * 1000000)::bigint, 0), (SELECT count(*) FROM tidings_outbox_aside)
+	FROM unnest($1::bigint[], $2::bigint[]) AS r (first, last) JOIN tidings_outbox o ON o.position BETWEEN r.first AND r.last`
+
 	listAsideSQL = `SELECT ` + readColumns + `, reason, aside_at, retry_asked FROM tidings_outbox_aside ORDER BY position LIMIT $1`
 
 	getAsideSQL = `SELECT ` + readColumns + `, reason, aside_at, retry_asked FROM tidings_outbox_aside WHERE position = $1 FOR UPDATE`
@@ -27,15 +32,35 @@ const (
 	discardAsideSQL = `DELETE FROM tidings_outbox_aside WHERE position = $1`
 )
 
-// Backlog describes what is not published yet. Counting takes as long as there are rows.
+var snapshot = pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+
+// Backlog describes what is not published yet. Counting takes as long as there are
+// rows. Messages that were appended past the table are not counted.
 func (a *Admin) Backlog(ctx context.Context) (admin.Backlog, error) {
 	var b admin.Backlog
-	var oldest, expires int64
-	if err := a.db.pool.QueryRow(ctx, backlogSQL).Scan(&b.Rows, &oldest, &b.SetAside); err != nil {
+	var expires int64
+	// One snapshot, so that no row is counted that is published meanwhile.
+	err := pgx.BeginTxFunc(ctx, a.db.pool, snapshot, func(tx pgx.Tx) error {
+		set, err := savedPublished(ctx, tx)
+		var counted pgx.Row
+		switch {
+		case errors.Is(err, errUnpublished):
+			counted = tx.QueryRow(ctx, backlogSQL)
+		case err != nil:
+			return err
+		default:
+			first, last := unpublishedRanges(set)
+			counted = tx.QueryRow(ctx, backlogOfSQL, first, last)
+		}
+		var oldest int64
+		err = counted.Scan(&b.Rows, &oldest, &b.SetAside)
+		b.Oldest = max(time.Duration(oldest)*time.Microsecond, 0)
+		return err
+	})
+	if err != nil {
 		return b, fmt.Errorf("read the backlog: %w", a.db.advise(ctx, err))
 	}
-	b.Oldest = max(time.Duration(oldest)*time.Microsecond, 0)
-	err := a.db.pool.QueryRow(ctx, leaseSQL).Scan(&b.Source, &b.Holder, &b.Fence, &b.Epoch, &expires)
+	err = a.db.pool.QueryRow(ctx, leaseSQL).Scan(&b.Source, &b.Holder, &b.Fence, &b.Epoch, &expires)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return b, fmt.Errorf("read the lease: %w", a.db.advise(ctx, err))
 	}

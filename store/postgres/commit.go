@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/jackc/pgx/v5"
+
 	"tidings.example/internal/sqlstore"
 	"tidings.example/relay"
 )
@@ -27,12 +29,12 @@ const (
 	SELECT $1, c.channel, c.counters FROM unnest($3::text[], $4::bytea[]) AS c (channel, counters) WHERE ` + fenced + `
 	ON CONFLICT (source, channel) DO UPDATE SET counters = excluded.counters`
 
-	planSQL = `INSERT INTO tidings_relay_plan (source, id, positions) SELECT $1, $3, $4 WHERE ` + fenced
+	planSQL = `INSERT INTO tidings_relay_plan (source, id, positions, aside) SELECT $1, $3, $4, $5 WHERE ` + fenced
 
 	setAsideSQL = `WITH moved AS (DELETE FROM tidings_outbox WHERE ` + fenced + ` AND position = ANY ($3::bigint[]) RETURNING *)
 	INSERT INTO tidings_outbox_aside (position, id, channel, message_key, type, subject, content_type, headers, payload, created_at, reason)
 	SELECT m.position, m.id, m.channel, m.message_key, m.type, m.subject, m.content_type, m.headers, m.payload, m.created_at, a.reason
-	FROM moved m JOIN unnest($3::bigint[], $4::text[]) AS a (position, reason) ON a.position = m.position`
+	FROM moved m JOIN unnest($3::bigint[], $4::text[]) AS a (position, reason) ON a.position = m.position ORDER BY m.position`
 
 	returnSQL = `WITH moved AS (DELETE FROM tidings_outbox_aside USING unnest($3::text[], $4::text[]) AS k (channel, message_key)
 		WHERE ` + fenced + ` AND left(COALESCE(tidings_outbox_aside.channel, ''), 1000) = k.channel
@@ -52,15 +54,41 @@ const (
 )
 
 // Commit makes the change in one round trip and one transaction, which the
-// server begins and ends by itself.
+// server begins and ends by itself. Only a hand-over to the table takes more.
 func (x *session) Commit(ctx context.Context, c relay.Change) error {
+	all, err := x.statements(&c)
+	if err != nil {
+		return fmt.Errorf("commit to the outbox: %w", err)
+	}
 	held := false
-	all := []statement{x.fencedStatement(fenceSQL)}
 	all[0].row = func(scan func(...any) error) error {
 		held = true
 		return scan(new(int64))
 	}
+	if c.Reading == relay.FromTable {
+		err = x.handOver(ctx, &c, all)
+	} else {
+		err = pgxRunner{x.work}.run(ctx, all...)
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("commit to the outbox: %w", err)
+	case !held:
+		return relay.ErrFenced
+	case len(c.Return) > 0 || c.Reading != "":
+		x.floor.reset()
+	}
+	return nil
+}
+
+// statements are those of a change, the first of which locks the lease.
+func (x *session) statements(c *relay.Change) ([]statement, error) {
+	all := []statement{x.fencedStatement(fenceSQL)}
 	add := func(sql string, args ...any) { all = append(all, x.fencedStatement(sql, args...)) }
+	moved, stored, err := setAside(c.SetAside)
+	if err != nil {
+		return nil, err
+	}
 	if e := c.Epoch; e != nil {
 		add(forgetCountersSQL)
 		add(forgetPlansSQL)
@@ -77,25 +105,50 @@ func (x *session) Commit(ctx context.Context, c relay.Change) error {
 	if len(c.Counters) > 0 {
 		add(countersUpsertSQL, counterArrays(c.Counters)...)
 	}
-	if len(c.SetAside) > 0 {
-		add(setAsideSQL, asideArrays(c.SetAside)...)
+	if len(c.DoneAside) > 0 {
+		add(doneAsideSQL, c.DoneAside)
+	}
+	if len(c.KeepAside) > 0 {
+		add(keepAsideSQL, asideArrays(c.KeepAside)...)
+		add(endRetrySQL, heldArrays(keysOf(c.KeepAside))...)
+	}
+	if len(moved) > 0 {
+		add(setAsideSQL, asideArrays(moved)...)
+	}
+	if stored != nil {
+		add(storeAsideSQL, stored.args()...)
 	}
 	if len(c.Return) > 0 {
 		add(returnSQL, heldArrays(c.Return)...)
 	}
 	if c.Plan != nil {
-		add(planSQL, c.Plan.ID, c.Plan.Positions)
+		add(planSQL, c.Plan.ID, c.Plan.Positions, c.Plan.Aside)
 	}
-	err := pgxRunner{x.work}.run(ctx, all...)
-	switch {
-	case err != nil:
-		return fmt.Errorf("commit to the outbox: %w", err)
-	case !held:
-		return relay.ErrFenced
-	case len(c.Return) > 0:
-		x.floor.reset()
+	if c.Log != nil {
+		add(saveLogSQL, saveLogArgs(c.Log)...)
 	}
-	return nil
+	if c.Reading != "" {
+		add(readingSQL, string(c.Reading))
+	}
+	return all, nil
+}
+
+// handOver makes a change after which rows are read from the table: those that
+// were published are removed from it in the same transaction.
+func (x *session) handOver(ctx context.Context, c *relay.Change, all []statement) error {
+	return pgx.BeginTxFunc(ctx, x.work, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+		var encoded []byte
+		all = append(all, x.fencedStatement(publishedSQL))
+		all[len(all)-1].row = func(scan func(...any) error) error { return scan(&encoded) }
+		if err := onPgx(tx).run(ctx, all...); err != nil {
+			return err
+		}
+		first, last, err := publishedRanges(encoded)
+		if err != nil {
+			return err
+		}
+		return onPgx(tx).run(ctx, x.fencedStatement(doneRangesSQL, first, last), x.fencedStatement(forgetLogSQL))
+	})
 }
 
 // fencedStatement has the source and the fence as its first parameters.
@@ -126,6 +179,14 @@ func asideArrays(aside []relay.SetAside) []any {
 		positions[i], reasons[i] = a.Position, sqlstore.Reason(a.Reason)
 	}
 	return []any{positions, reasons}
+}
+
+func keysOf(aside []relay.SetAside) []relay.HeldKey {
+	keys := make([]relay.HeldKey, len(aside))
+	for i, a := range aside {
+		keys[i] = a.Key
+	}
+	return keys
 }
 
 func heldArrays(keys []relay.HeldKey) []any {

@@ -93,7 +93,7 @@ func (db *DB) checkSchema(ctx context.Context) error {
 }
 
 // tables are those that must be there.
-var tables = []string{"tidings_outbox", "tidings_outbox_aside", "tidings_relay", "tidings_relay_counters", "tidings_relay_plan",
+var tables = []string{"tidings_outbox", "tidings_outbox_log", "tidings_outbox_aside", "tidings_relay", "tidings_relay_log", "tidings_relay_counters", "tidings_relay_plan",
 	"tidings_relay_epoch", "tidings_audit", "tidings_inbox_lane", "tidings_inbox_seen", "tidings_inbox_held", "tidings_inbox_parked"}
 
 const missingSQL = `SELECT t FROM unnest($1::text[]) AS t WHERE to_regclass(t) IS NULL ORDER BY t`

@@ -122,6 +122,7 @@ func (x *session) Renew(ctx context.Context) (relay.Renewal, error) {
 	err := pgxRunner{x.renewal.conn}.run(ctx,
 		statement{sql: renewSQL, args: []any{x.source.name, x.fence, x.ttl.Microseconds()}, affected: &renewed},
 		readHeld(&renewal.Held),
+		readAsked(&renewal.Asked),
 	)
 	switch {
 	case err != nil:

@@ -40,7 +40,7 @@ const (
 
 	countersSQL = `SELECT channel, counters FROM tidings_relay_counters WHERE source = $1`
 
-	plansSQL = `SELECT id, positions FROM tidings_relay_plan WHERE source = $1 ORDER BY id`
+	plansSQL = `SELECT id, positions, aside FROM tidings_relay_plan WHERE source = $1 ORDER BY id`
 
 	// Keys are compared as far as they are read; see readColumns.
 	heldRowsSQL = `SELECT left(COALESCE(channel, ''), 1000), left(COALESCE(message_key, ''), 1000), bool_or(retry_asked)
@@ -105,11 +105,12 @@ func (s *Source) take(ctx context.Context, holder string, ttl time.Duration) (re
 			}},
 			statement{sql: plansSQL, args: []any{s.name}, row: func(scan func(...any) error) error {
 				var p relay.Plan
-				err := scan(&p.ID, &p.Positions)
+				err := scan(&p.ID, &p.Positions, &p.Aside)
 				state.Plans = append(state.Plans, p)
 				return err
 			}},
 			readHeld(&state.Held),
+			readLogState(&state),
 		)
 	})
 	return state, err

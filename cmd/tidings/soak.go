@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -24,8 +25,10 @@ type soakSettings struct {
 	storeURL, brokerURL, dir, script string
 	servers                          []string
 	length, every, settle            time.Duration
-	rate, customers                  int
+	rate, customers, messages        int
 	seed                             uint64
+	read                             *choice
+	strikes                          []string
 }
 
 func newSoakCommand(a *app) *cobra.Command {
@@ -41,13 +44,21 @@ scripts/servers runs. At the end it waits for quiet and counts in the databases:
 every order is settled, credit adds up, and an auditor's handler has left one row for
 each message that was numbered, in the order of its lane.
 
+With --messages it runs two relays and an auditor alone, and appends that many messages
+itself within --for, now and then thousands in one transaction: for millions of messages.
+With --strike it does more than kill: pause stops a relay for longer than its lease,
+sessions ends the relays' database sessions; slot (PostgreSQL) and purge (MySQL) take the
+log away from them, after which some messages may come twice, which are counted.
+
 The kills follow from --seed, which is printed. Without --store-url and --broker-url
 it runs on SQLite and NATS in --dir. On servers it makes databases whose names begin
 with tidings_soak_, and leaves them for you to look at. Exit code 3 says that something
 does not add up.`,
 		Example: `  tidings soak --for 1m
   tidings soak --for 1h --store-url postgres://me:secret@127.0.0.1:15432 --broker-url kafka://127.0.0.1:19092 \
-    --kill postgres --kill kafka`,
+    --kill postgres --kill kafka
+  tidings soak --messages 1000000 --for 2m --settle 10m --read log --strike pause,sessions,slot \
+    --store-url postgres://me:secret@127.0.0.1:15432 --broker-url kafka://127.0.0.1:19092`,
 		Args: exactArgs(),
 	}
 	flags := cmd.Flags()
@@ -61,6 +72,10 @@ does not add up.`,
 	flags.DurationVar(&s.settle, "settle", 3*time.Minute, "how long to wait for quiet at the end")
 	flags.IntVar(&s.rate, "rate", 50, "requests a second")
 	flags.IntVar(&s.customers, "customers", 20, "number of customers")
+	flags.IntVar(&s.messages, "messages", 0, "append so many messages to an outbox directly, with no sample; 0 is the sample")
+	s.read = newChoice("", "table", "log")
+	flags.Var(s.read, "read", "where the relays read rows from; default: as the database says")
+	flags.StringSliceVar(&s.strikes, "strike", nil, "a kind of strike beside the kills: pause, sessions, slot, purge; may be repeated")
 	flags.Uint64Var(&s.seed, "seed", 0, "plan of the kills; 0 draws one")
 	output := addOutputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.runSoak(cmd.Context(), s, output.value) }
@@ -72,12 +87,14 @@ does not add up.`,
 func newAuditorCommand(a *app) *cobra.Command {
 	var storeURL, brokerURL string
 	var channels []string
+	var batch int
 	cmd := &cobra.Command{Use: "auditor", Short: "Handle every message by writing one row", Hidden: true, Args: exactArgs()}
 	addStoreFlag(cmd.Flags(), &storeURL)
 	addBrokerFlag(cmd.Flags(), &brokerURL)
 	cmd.Flags().StringSliceVar(&channels, "channel", nil, "channel to follow; may be repeated")
+	cmd.Flags().IntVar(&batch, "batch", 20, "messages that share a transaction, at most")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return soak.RunAuditor(cmd.Context(), storeURL, brokerURL, channels, a.log)
+		return soak.RunAuditor(cmd.Context(), storeURL, brokerURL, channels, batch, a.log)
 	}
 	return cmd
 }
@@ -94,10 +111,41 @@ func (s *soakSettings) check() error {
 		return usagef("--rate must be from 1 to 10000")
 	case s.customers < 1 || s.customers > 100_000:
 		return usagef("--customers must be from 1 to 100000")
+	case s.messages < 0:
+		return usagef("--messages must not be negative")
+	}
+	if err := s.checkStrikes(); err != nil {
+		return err
 	}
 	if len(s.servers) > 0 {
 		if _, err := os.Stat(s.script); err != nil {
 			return usagef("--kill needs scripts/servers: %s is not there; say where it is with --servers", s.script)
+		}
+	}
+	return nil
+}
+
+// checkStrikes refuses strikes that the databases do not have.
+func (s *soakSettings) checkStrikes() error {
+	kind := "sqlite"
+	if s.storeURL != "" {
+		var err error
+		if kind, err = connect.DatabaseKind(s.storeURL); err != nil {
+			return err
+		}
+	}
+	if s.read.value == "log" && kind == "sqlite" {
+		return usagef("--read log: SQLite has no log that a relay can read; use --store-url")
+	}
+	only := map[string]string{soak.Pause: kind, soak.Slot: "postgres", soak.Purge: "mysql", soak.Sessions: kind}
+	for _, strike := range s.strikes {
+		switch has, known := only[strike]; {
+		case !known:
+			return usagef("--strike: %q is not one of pause, sessions, slot, purge", shorten(strike, 40))
+		case has != kind || strike == soak.Sessions && kind == "sqlite":
+			return usagef("--strike %s does not work on a database of the kind %s", strike, kind)
+		case (strike == soak.Slot || strike == soak.Purge) && (s.messages == 0 || s.read.value != "log"):
+			return usagef("--strike %s may repeat messages, which only --messages counts: use it with --messages and --read log", strike)
 		}
 	}
 	return nil
@@ -126,10 +174,7 @@ func (a *app) runSoak(ctx context.Context, s soakSettings, output string) error 
 			return e
 		}
 	} else {
-		fmt.Fprintf(a.stdout, "seed %d, %d strikes in %s\norders %d: %d approved, %d cancelled\n"+
-			"messages %d, handled %d: lost %d, handled twice %d, out of order %d, parked %d, epochs %d\n",
-			counts.Seed, counts.Strikes, time.Since(started).Round(time.Second), counts.Orders, counts.Approved, counts.Cancelled,
-			counts.Committed, counts.Handled, counts.Lost, counts.Twice, counts.OutOfOrder, counts.Parked, counts.Epochs)
+		printCounts(a.stdout, counts, time.Since(started), s.messages == 0)
 	}
 	if err != nil {
 		return negativef("it does not add up: %w", err)
@@ -137,10 +182,23 @@ func (a *app) runSoak(ctx context.Context, s soakSettings, output string) error 
 	return nil
 }
 
+func printCounts(w io.Writer, c soak.Counts, took time.Duration, sample bool) {
+	fmt.Fprintf(w, "seed %d, %d strikes in %s\n", c.Seed, c.Strikes, took.Round(time.Second))
+	if sample {
+		fmt.Fprintf(w, "orders %d: %d approved, %d cancelled\n", c.Orders, c.Approved, c.Cancelled)
+	}
+	fmt.Fprintf(w, "messages %d, handled %d: lost %d, handled twice %d, out of order %d, parked %d, epochs %d\n",
+		c.Committed, c.Handled, c.Lost, c.Twice, c.OutOfOrder, c.Parked, c.Epochs)
+	if !sample {
+		fmt.Fprintf(w, "never committed %d; the log was taken away %d times, after which %d messages came again\n",
+			c.NotCommitted, c.Losses, c.Repeated)
+	}
+}
+
 // system lays out the processes and databases of a run.
 func (s *soakSettings) system(ctx context.Context) (soak.Config, error) {
 	cfg := soak.Config{Dir: s.dir, Servers: s.servers, Script: s.script, For: s.length, Every: s.every, Settle: s.settle,
-		Rate: s.rate, Customers: s.customers, Seed: s.seed}
+		Rate: s.rate, Customers: s.customers, Seed: s.seed, Messages: s.messages, Strikes: s.strikes, Read: s.read.value}
 	var err error
 	if cfg.Program, err = os.Executable(); err != nil {
 		return cfg, err
@@ -160,7 +218,17 @@ func (s *soakSettings) system(ctx context.Context) (soak.Config, error) {
 	if err := errors.Join(p.takeAddrs(), p.ensureDatabases(ctx)); err != nil {
 		return cfg, err
 	}
+	cfg.Relays = map[string][]string{}
+	if s.messages > 0 {
+		cfg.Processes = p.messageProcesses()
+		cfg.Producers, cfg.Auditor, cfg.Channel = []string{p.urls[sourceDatabase]}, p.urls[auditorProcess], p.channel()
+		cfg.Relays[p.urls[sourceDatabase]] = []string{"relay 1", "relay 2"}
+		return cfg, nil
+	}
 	cfg.Processes = p.processes()
+	for _, name := range []string{sample.Customers, sample.Orders} {
+		cfg.Relays[p.urls[name]] = []string{"relay " + name + " 1", "relay " + name + " 2"}
+	}
 	cfg.Gateway = "http://" + p.addrs[sample.Gateway]
 	cfg.Producers = []string{p.urls[sample.Orders], p.urls[sample.Customers]}
 	cfg.Consumers = []string{p.urls[sample.Orders], p.urls[sample.Customers], p.urls[sample.History]}
@@ -168,7 +236,11 @@ func (s *soakSettings) system(ctx context.Context) (soak.Config, error) {
 	return cfg, nil
 }
 
-const auditorProcess = "auditor"
+const (
+	auditorProcess = "auditor"
+	// sourceDatabase is the one with the outbox, where there is no sample.
+	sourceDatabase = "source"
+)
 
 // plan is the names, addresses and databases of a run.
 type plan struct {
@@ -192,7 +264,11 @@ func (p *plan) takeAddrs() error {
 
 func (p *plan) ensureDatabases(ctx context.Context) (err error) {
 	p.urls = map[string]string{}
-	for _, name := range append([]string{auditorProcess}, sample.Services...) {
+	names := append([]string{auditorProcess}, sample.Services...)
+	if p.settings.messages > 0 {
+		names = []string{auditorProcess, sourceDatabase}
+	}
+	for _, name := range names {
 		if p.settings.storeURL == "" {
 			p.urls[name] = "sqlite:" + escapePath(filepath.Join(p.dir, name+".db"))
 			continue
@@ -232,7 +308,7 @@ func (p *plan) processes() []soak.Process {
 	for _, name := range []string{sample.Customers, sample.Orders} {
 		for _, n := range []string{"1", "2"} {
 			all = append(all, soak.Process{Name: "relay " + name + " " + n, Env: p.env(name),
-				Args: []string{"relay", "--source", p.names().Source(name), "--wait", "1m"}})
+				Args: p.relay(p.names().Source(name))})
 		}
 	}
 	channels := strings.Join([]string{p.names().Orders().Channel, p.names().Customers().Channel}, ",")
@@ -240,6 +316,31 @@ func (p *plan) processes() []soak.Process {
 	gateway := p.demo(sample.Gateway)
 	gateway.Health = "http://" + p.addrs[sample.Gateway] + "/readyz"
 	return append(all, gateway)
+}
+
+// relay is the command line of a relay.
+func (p *plan) relay(source string, more ...string) []string {
+	args := append([]string{"relay", "--source", source, "--wait", "1m"}, more...)
+	if read := p.settings.read.value; read != "" {
+		args = append(args, "--read", read)
+	}
+	return args
+}
+
+// channel is the one of a run without the sample.
+func (p *plan) channel() string { return p.prefix + "_messages" }
+
+// messageProcesses are those of a run without the sample.
+func (p *plan) messageProcesses() []soak.Process {
+	var all []soak.Process
+	if p.settings.brokerURL == "" {
+		all = append(all, p.demo(brokerProcess))
+	}
+	for _, n := range []string{"1", "2"} {
+		all = append(all, soak.Process{Name: "relay " + n, Env: p.env(sourceDatabase), Args: p.relay("soak", "--channel", p.channel())})
+	}
+	return append(all, soak.Process{Name: auditorProcess, Env: p.env(auditorProcess),
+		Args: []string{"soak", "auditor", "--channel", p.channel(), "--batch", "200"}})
 }
 
 // env passes URLs on where no process list shows them.

@@ -17,8 +17,9 @@ import (
 const AuditorName = "soak-auditor"
 
 // RunAuditor handles every message of the channels by writing one row, until
-// ctx is done. It is one of the processes that a run kills.
-func RunAuditor(ctx context.Context, storeURL, brokerURL string, channels []string, logger *slog.Logger) (err error) {
+// ctx is done. It is one of the processes that a run kills. At most batch messages
+// share a transaction.
+func RunAuditor(ctx context.Context, storeURL, brokerURL string, channels []string, batch int, logger *slog.Logger) (err error) {
 	db, err := openAuditor(ctx, storeURL, logger)
 	if err != nil {
 		return err
@@ -35,7 +36,7 @@ func RunAuditor(ctx context.Context, storeURL, brokerURL string, channels []stri
 	in, err := inbox.New(inbox.Config[*sql.Tx]{
 		Subscriber: AuditorName, Store: db.Inbox, Broker: b, Channels: channels, Logger: logger,
 		// Transactions that several messages share are put to the test as well.
-		BatchSize: 20,
+		BatchSize: batch,
 		Handler: func(ctx context.Context, tx *sql.Tx, m *tidings.Message) error {
 			return recordEffect(ctx, db.Kind, tx, m)
 		},

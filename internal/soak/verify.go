@@ -2,7 +2,6 @@ package soak
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,7 +29,14 @@ type Counts struct {
 	Lost       uint64 `json:"lost"`
 	Twice      uint64 `json:"handledTwice"`
 	OutOfOrder uint64 `json:"outOfOrder"`
-	// Epochs is the number of epochs of all sources: one each, if all went well.
+	// Losses counts the strikes that took the log away from the relays, and
+	// Repeated the messages that were handled again after one, under a new epoch.
+	Losses   int    `json:"logLosses"`
+	Repeated uint64 `json:"repeatedAfterLoss"`
+	// NotCommitted counts handled messages that nobody committed: must be 0.
+	NotCommitted uint64 `json:"notCommitted"`
+	// Epochs is the number of epochs of all sources: one each, and no more unless
+	// the log was lost.
 	Epochs int `json:"epochs"`
 	// Parked counts messages that an inbox has set aside: none should be.
 	Parked int `json:"parked"`
@@ -149,13 +155,13 @@ func inboxes(ctx context.Context, db *connect.Database, committed map[lane]uint6
 	return nil
 }
 
-// quiet returns nil once a database's outbox is empty.
-func quiet(ctx context.Context, db *sql.DB) error {
-	var left int
-	if err := db.QueryRowContext(ctx, `SELECT count(*) FROM tidings_outbox`).Scan(&left); err != nil {
+// quiet returns nil once nothing waits in a database's outbox.
+func quiet(ctx context.Context, db *connect.Database) error {
+	backlog, err := db.Admin.Backlog(ctx)
+	if err != nil {
 		return err
 	}
-	if left > 0 {
+	if left := backlog.Rows + backlog.SetAside; left > 0 {
 		return fmt.Errorf("%d messages are in an outbox", left)
 	}
 	return nil

@@ -95,7 +95,7 @@ const codeNoSuchThread = 1094
 func (a *LogAccess) Alone(ctx context.Context, source string) (fence int64, dead bool, err error) {
 	var reading string
 	var free sql.NullInt64
-	err = a.db.inbox.QueryRowContext(ctx, "SELECT fence, reading, IS_FREE_LOCK(?) FROM tidings_relay WHERE source = ?",
+	err = a.db.inbox.QueryRowContext(ctx, "SELECT fence, reading, IS_FREE_LOCK(?) FROM tidings_relay, tidings_relay_log WHERE source = ?",
 		a.lockName(), source).Scan(&fence, &reading, &free)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, false, nil

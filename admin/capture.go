@@ -2,7 +2,12 @@ package admin
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
+
+	"tidings.example"
 )
 
 // A Capture writes the changes of tables to the outbox by triggers, for services
@@ -64,4 +69,37 @@ type CapturedField struct {
 	Name string
 	// Type is the database's name of the type.
 	Type string
+}
+
+// CaptureOperations are all that can be captured.
+var CaptureOperations = []string{"insert", "update", "delete"}
+
+// ValidateCaptureSpec checks what can be checked without the database. The error
+// names the field.
+func ValidateCaptureSpec(s *CaptureSpec) error {
+	switch {
+	case s.Table == "":
+		return fmt.Errorf("table is missing: name the table whose changes to capture")
+	case strings.HasPrefix(strings.ToLower(s.Table), "tidings_"):
+		return fmt.Errorf("table %q is one of Tidings' own: its changes cannot be captured", s.Table)
+	case len(s.Columns) > 0 && len(s.Except) > 0:
+		return fmt.Errorf("columns and except cannot be given together")
+	}
+	if err := tidings.ValidateName("channel", s.Channel); err != nil {
+		return err
+	}
+	if s.Type != "" {
+		if err := tidings.ValidateName("type", s.Type); err != nil {
+			return err
+		}
+	}
+	for i, op := range s.Only {
+		if !slices.Contains(CaptureOperations, op) {
+			return fmt.Errorf("only: %q is not one of %s", op, strings.Join(CaptureOperations, ", "))
+		}
+		if slices.Contains(s.Only[:i], op) {
+			return fmt.Errorf("only: %q is given twice", op)
+		}
+	}
+	return nil
 }

@@ -32,9 +32,6 @@ type Column struct {
 	Skip bool
 }
 
-// Operations are all that can be captured.
-var Operations = []string{"insert", "update", "delete"}
-
 // A Plan is what to install on a table.
 type Plan struct {
 	Settings
@@ -44,40 +41,10 @@ type Plan struct {
 	dialect Dialect
 }
 
-// CheckSpec checks what can be checked without a database. Errors name the field.
-func CheckSpec(s *admin.CaptureSpec) error {
-	if s.Table == "" {
-		return fmt.Errorf("table is missing: name the table whose changes to capture")
-	}
-	if strings.HasPrefix(strings.ToLower(s.Table), "tidings_") {
-		return fmt.Errorf("table %q is one of Tidings' own: its changes cannot be captured", s.Table)
-	}
-	if err := tidings.ValidateName("channel", s.Channel); err != nil {
-		return err
-	}
-	if s.Type != "" {
-		if err := tidings.ValidateName("type", s.Type); err != nil {
-			return err
-		}
-	}
-	for i, op := range s.Only {
-		if !slices.Contains(Operations, op) {
-			return fmt.Errorf("only: %q is not one of %s", op, strings.Join(Operations, ", "))
-		}
-		if slices.Contains(s.Only[:i], op) {
-			return fmt.Errorf("only: %q is given twice", op)
-		}
-	}
-	if len(s.Columns) > 0 && len(s.Except) > 0 {
-		return fmt.Errorf("columns and except cannot be given together")
-	}
-	return nil
-}
-
 // NewPlan decides what to install for spec on the table. Errors name what is
 // wrong with which part of spec.
 func NewPlan(spec admin.CaptureSpec, t *Table, d Dialect, now time.Time) (*Plan, error) {
-	if err := CheckSpec(&spec); err != nil {
+	if err := admin.ValidateCaptureSpec(&spec); err != nil {
 		return nil, err
 	}
 	spec.Schema, spec.Table = t.Schema, t.Name
@@ -87,10 +54,12 @@ func NewPlan(spec admin.CaptureSpec, t *Table, d Dialect, now time.Time) (*Plan,
 		}
 	}
 	if len(spec.Only) == 0 {
-		spec.Only = Operations
+		spec.Only = admin.CaptureOperations
 	}
 	spec.Only = slices.Clone(spec.Only)
-	slices.SortFunc(spec.Only, func(a, b string) int { return slices.Index(Operations, a) - slices.Index(Operations, b) })
+	slices.SortFunc(spec.Only, func(a, b string) int {
+		return slices.Index(admin.CaptureOperations, a) - slices.Index(admin.CaptureOperations, b)
+	})
 	p := &Plan{Table: t, dialect: d}
 	p.KeyGiven, p.Key = len(spec.Key) > 0, spec.Key
 	if !p.KeyGiven {

@@ -118,6 +118,8 @@ func (d Postgres) value(c Column, v string) string {
 		return "to_json(" + v + ")::text"
 	case "_bool", "_int2", "_int4", "_float4", "_float8", "_date", "_timestamp", "_timestamptz":
 		return "to_json(" + v + ")::text"
+	case "money": // without the currency of the session
+		return "to_json(" + v + "::numeric::text)::text"
 	case "bytea":
 		return `'"' || ` + d.base64(v) + ` || '"'`
 	}
@@ -141,6 +143,8 @@ func (d Postgres) Text(c Column, row string) string {
 	switch c.Kind {
 	case "bytea":
 		return d.base64(v)
+	case "money":
+		return "(" + v + "::numeric::text)"
 	case "bool", "int2", "int4", "oid", "float4", "float8", "date", "timestamp", "timestamptz":
 		return "(to_json(" + v + ") #>> '{}')"
 	}

@@ -107,7 +107,7 @@ func (c *conn) flush(ctx context.Context, more ...statement) error {
 func (c *conn) forget() { c.pending, c.pendingBytes = nil, 0 }
 
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	if c.inTx && (query == insertSQL || query == insertManySQL) {
+	if c.inTx && appends[query] {
 		c.keep(query, args)
 		if c.pendingBytes < maxPending {
 			return driver.RowsAffected(1), nil

@@ -37,7 +37,7 @@ func (a *Admin) one(ctx context.Context, query string, into ...any) error {
 func (a *Admin) connection(ctx context.Context) admin.Finding {
 	c := a.db.pool.Config().ConnConfig
 	var version, schema string
-	if err := a.db.checkVersion(ctx); err != nil {
+	if _, err := a.db.checkVersion(ctx); err != nil {
 		return failed("connection", err, "check the URL, that the server runs, and that it accepts this host")
 	}
 	if err := a.one(ctx, `SELECT current_setting('server_version'), COALESCE(current_schema(), '')`, &version, &schema); err != nil {

@@ -10,7 +10,10 @@ import (
 )
 
 // outboxStore is the outbox side of a DB.
-type outboxStore[Tx any] struct{ on func(Tx) runner }
+type outboxStore[Tx any] struct {
+	on     func(Tx) runner
+	append Append
+}
 
 var _ outbox.Store[any] = outboxStore[any]{}
 
@@ -28,19 +31,44 @@ const (
 
 // Insert adds the messages in one round trip.
 func (s outboxStore[Tx]) Insert(ctx context.Context, tx Tx, ms []tidings.Message) error {
-	if len(ms) > 1 {
-		return s.insertMany(ctx, tx, ms)
+	one, many := insertSQL, insertManySQL
+	var after []statement
+	switch s.append {
+	case AppendToLog:
+		emitted, err := emit(ms)
+		if err != nil {
+			return err
+		}
+		return s.on(tx).run(ctx, emitted)
+	case AppendAndDelete:
+		one, many = insertLogSQL, insertManyLogSQL
+		after = []statement{{sql: deleteLogSQL}}
+		if len(ms) > 1 {
+			after[0].sql = deleteManyLogSQL
+		}
 	}
-	m := &ms[0]
-	headers, err := sqlstore.EncodeHeaders(m.Headers)
+	var args []any
+	var err error
+	query := one
+	if len(ms) > 1 {
+		query = many
+		args, err = manyArgs(ms)
+	} else {
+		args, err = oneArgs(&ms[0])
+	}
 	if err != nil {
 		return err
 	}
-	return s.on(tx).run(ctx, statement{sql: insertSQL, args: []any{m.ID, m.Channel, sqlstore.OrNull(m.Key), m.Type,
-		sqlstore.OrNull(m.Subject), m.ContentType, headers, notNil(m.Payload), m.Time}})
+	return s.on(tx).run(ctx, append([]statement{{sql: query, args: args}}, after...)...)
 }
 
-func (s outboxStore[Tx]) insertMany(ctx context.Context, tx Tx, ms []tidings.Message) error {
+func oneArgs(m *tidings.Message) ([]any, error) {
+	headers, err := sqlstore.EncodeHeaders(m.Headers)
+	return []any{m.ID, m.Channel, sqlstore.OrNull(m.Key), m.Type, sqlstore.OrNull(m.Subject), m.ContentType, headers,
+		notNil(m.Payload), m.Time}, err
+}
+
+func manyArgs(ms []tidings.Message) ([]any, error) {
 	n := len(ms)
 	ids, channels, keys, types := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	subjects, contentTypes, headers := make([]string, n), make([]string, n), make([]string, n)
@@ -49,14 +77,13 @@ func (s outboxStore[Tx]) insertMany(ctx context.Context, tx Tx, ms []tidings.Mes
 		m := &ms[i]
 		encoded, err := sqlstore.EncodeHeaders(m.Headers)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		headers[i], _ = encoded.(string)
 		ids[i], channels[i], keys[i], types[i] = m.ID, m.Channel, m.Key, m.Type
 		subjects[i], contentTypes[i], payloads[i], times[i] = m.Subject, m.ContentType, notNil(m.Payload), m.Time
 	}
-	return s.on(tx).run(ctx, statement{sql: insertManySQL,
-		args: []any{ids, channels, keys, types, subjects, contentTypes, headers, payloads, times}})
+	return []any{ids, channels, keys, types, subjects, contentTypes, headers, payloads, times}, nil
 }
 
 // notNil keeps an empty payload from becoming NULL.

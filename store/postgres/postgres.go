@@ -20,11 +20,15 @@ type Config struct {
 	// libpq and those of pgxpool (pool_max_conns and its like, which is 16 by
 	// default, as many as an inbox has transactions); what it leaves out comes
 	// from the environment (PGHOST, PGPASSWORD ...). Any other parameter is a
-	// setting of the session, as in search_path=orders. Required.
+	// setting of the session, as in search_path=orders. The parameter append is
+	// table, delete or log: see Append. Required.
 	URL string
 	// MaxPayload bounds payloads of appended messages, in bytes. Default
 	// outbox.DefaultMaxPayload.
 	MaxPayload int
+	// Append is how messages are appended; default AppendTable. With any other
+	// way, opening is an error unless the outbox is read from the log.
+	Append Append
 }
 
 // A DB is a database with the tables of Tidings. Its methods may be called by
@@ -34,6 +38,7 @@ type DB struct {
 	sql        *sql.DB
 	owned      bool // the pool is ours to close
 	maxPayload int
+	append     Append
 }
 
 // defaultConns is the default of inbox.Config's Concurrency.
@@ -45,6 +50,10 @@ const defaultConns = 16
 func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if cfg.URL == "" {
 		return nil, errors.New("open postgres: URL is empty: give postgres://user:password@host:port/database")
+	}
+	cfg, err := appendOf(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("open postgres: %w", err)
 	}
 	config, err := pgxpool.ParseConfig(cfg.URL)
 	if err != nil {
@@ -61,9 +70,9 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 		return nil, fmt.Errorf("open postgres: %w", explainConnect(config.ConnConfig, err))
 	}
 	db := New(pool)
-	db.owned, db.maxPayload = true, cfg.MaxPayload
-	if err := db.checkVersion(ctx); err != nil {
-		pool.Close()
+	db.owned = true
+	if err := db.configure(ctx, cfg); err != nil {
+		_ = db.Close()
 		return nil, fmt.Errorf("open postgres: %w", err)
 	}
 	return db, nil
@@ -79,17 +88,16 @@ func New(pool *pgxpool.Pool) *DB {
 // brought.
 const oldest = 130000
 
-func (db *DB) checkVersion(ctx context.Context) error {
-	var number int
+func (db *DB) checkVersion(ctx context.Context) (number int, err error) {
 	var name string
-	err := db.pool.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('server_version')`).Scan(&number, &name)
+	err = db.pool.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('server_version')`).Scan(&number, &name)
 	if err != nil {
-		return explainConnect(db.pool.Config().ConnConfig, err)
+		return 0, explainConnect(db.pool.Config().ConnConfig, err)
 	}
 	if number < oldest {
-		return fmt.Errorf("the server at %s is PostgreSQL %s: version 13 or later is needed", address(db.pool.Config().ConnConfig), name)
+		return number, fmt.Errorf("the server at %s is PostgreSQL %s: version 13 or later is needed", address(db.pool.Config().ConnConfig), name)
 	}
-	return nil
+	return number, nil
 }
 
 // Pool returns the pool of connections.
@@ -102,13 +110,13 @@ func (db *DB) SQL() *sql.DB { return db.sql }
 
 // Outbox returns the outbox, for pgx transactions.
 func (db *DB) Outbox() *outbox.Outbox[pgx.Tx] {
-	return outbox.New[pgx.Tx](outboxStore[pgx.Tx]{onPgx}, db.maxPayload)
+	return outbox.New[pgx.Tx](outboxStore[pgx.Tx]{onPgx, db.append}, db.maxPayload)
 }
 
 // OutboxSQL returns the outbox, for database/sql transactions: those of [DB.SQL],
 // where an append costs no round trip, or of any other pool of pgx's stdlib.
 func (db *DB) OutboxSQL() *outbox.Outbox[*sql.Tx] {
-	return outbox.New[*sql.Tx](outboxStore[*sql.Tx]{onSQL}, db.maxPayload)
+	return outbox.New[*sql.Tx](outboxStore[*sql.Tx]{onSQL, db.append}, db.maxPayload)
 }
 
 // Inbox returns the records of the inboxes of all subscribers that handle their

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"slices"
 	"time"
 
 	"tidings.example"
@@ -61,4 +62,16 @@ func (h *holds) take(l *lease) bool {
 		}
 	}
 	return true
+}
+
+// free ends the hold of a key of which nothing is set aside any more.
+func (h *holds) free(key HeldKey) {
+	delete(h.keys, HeldKey{Channel: key.Channel, Key: key.Key})
+	h.keep(key)
+}
+
+// keep ends the wish to try a key again.
+func (h *holds) keep(key HeldKey) {
+	h.retries = slices.DeleteFunc(h.retries, func(k HeldKey) bool { return k == key })
+	h.changed()
 }

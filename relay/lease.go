@@ -21,8 +21,10 @@ type lease struct {
 	mu       sync.Mutex
 	deadline time.Time
 	held     []HeldKey
+	reading  Reading   // where an operator wants rows to be read from
 	asked    time.Time // when held was asked for
 	news     bool
+	signal   chan struct{} // after each renewal
 }
 
 // acquireTimeout is how long taking the lease may take at least: it may need
@@ -71,14 +73,22 @@ func (r *Relay) lead(ctx context.Context, wait *backoff) error {
 	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	// The lease runs from when the database wrote it, which is not before it
 	// was asked for: by this clock it ends no later than by the database's.
-	l := &lease{session: session, ttl: r.cfg.LeaseTTL, end: time.AfterFunc(r.cfg.LeaseTTL, func() { cancel(errExpired) })}
-	l.extend(asked, state.Held)
+	l := &lease{session: session, ttl: r.cfg.LeaseTTL, signal: make(chan struct{}, 1), end: time.AfterFunc(r.cfg.LeaseTTL, func() { cancel(errExpired) })}
+	l.extend(asked, Renewal{Held: state.Held, Asked: state.Asked})
 	renewed := make(chan struct{})
 	go func() {
 		defer close(renewed)
 		l.renew(work, cancel)
 	}()
 	err = newLeader(r, session, l, wait).run(ctx, work, state)
+	if again, ok := errors.AsType[*renumberError](err); ok {
+		r.renumber = again.reason
+	} else {
+		r.renumber = ""
+	}
+	if errors.Is(err, errSwitched) {
+		r.wish = "" // carried out, or overruled by an operator
+	}
 	if cause := context.Cause(work); cause != nil {
 		err = cause
 	}
@@ -109,7 +119,7 @@ func (l *lease) renew(ctx context.Context, cancel context.CancelCauseFunc) {
 		stop()
 		switch {
 		case err == nil:
-			l.extend(asked, renewal.Held)
+			l.extend(asked, renewal)
 		case errors.Is(err, ErrFenced):
 			cancel(err)
 			return
@@ -117,11 +127,23 @@ func (l *lease) renew(ctx context.Context, cancel context.CancelCauseFunc) {
 	}
 }
 
-func (l *lease) extend(asked time.Time, held []HeldKey) {
+func (l *lease) extend(asked time.Time, r Renewal) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.deadline, l.held, l.asked, l.news = asked.Add(l.ttl), held, asked, true
+	l.deadline, l.held, l.reading, l.asked, l.news = asked.Add(l.ttl), r.Held, r.Asked, asked, true
 	l.end.Reset(time.Until(l.deadline))
+	select {
+	case l.signal <- struct{}{}:
+	default:
+	}
+}
+
+// wish returns where an operator wants rows to be read from; empty if nobody
+// has asked.
+func (l *lease) wish() Reading {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.reading
 }
 
 // check returns errExpired once the lease has run out by this clock, which goes

@@ -70,6 +70,17 @@ func (n *numbering) complete(ms []*tidings.Message, touched map[string]bool) {
 	}
 }
 
+// completeHoles records numbers that were given to nobody, after the messages
+// of their piece.
+func (n *numbering) completeHoles(ms []*tidings.Message, touched map[string]bool) {
+	for _, m := range ms {
+		counters := n.completed[m.Channel]
+		if counters == nil || counters[m.Stamp.Lane] < m.Stamp.Sequence {
+			n.complete([]*tidings.Message{m}, touched)
+		}
+	}
+}
+
 // encode returns the completed counters of the touched channels.
 func (n *numbering) encode(touched map[string]bool) map[string][]byte {
 	encoded := make(map[string][]byte, len(touched))

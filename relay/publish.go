@@ -2,9 +2,7 @@ package relay
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"time"
 )
 
 // publish hands a committed plan over. After a failure nothing is handed over
@@ -19,46 +17,52 @@ func (l *leader) publish(publishing context.Context, p *inflight) error {
 	if !ok {
 		return nil
 	}
-	l.patience = removeDelay
-	l.status.sent()
+	l.status.sent(l.window.oldest())
 	l.cfg.Broker.Publish(ctx, ms, done)
 	return nil
 }
 
-// collect takes up the plans that the broker holds.
-func (l *leader) collect() {
+// completed takes up the plans that the broker holds.
+func (l *leader) completed() []*inflight {
 	completed := l.window.completed()
 	if len(completed) == 0 {
-		return
+		return nil
 	}
 	l.backoff.reset()
-	l.patience = removeDelay
-	if l.done.touched == nil {
-		l.done.touched, l.done.since = map[string]bool{}, time.Now()
-	}
 	var published, repeated uint64
 	for _, p := range completed {
-		l.numbering.complete(p.messages, l.done.touched)
-		l.done.positions = append(l.done.positions, p.positions...)
-		l.done.plans = append(l.done.plans, p.id)
-		b := l.batchOf(p)
-		l.done.batches = append(l.done.batches, b)
-		published += uint64(b.Rows)
-		if b.Repeated {
-			repeated += uint64(b.Rows)
+		published += uint64(len(p.messages))
+		if l.mayRepeat(p) {
+			repeated += uint64(len(p.messages))
 		}
 	}
-	l.status.acknowledged(len(l.window.plans) > 0)
+	oldest := l.window.oldest()
+	l.status.acknowledged(len(l.window.plans) > 0, oldest)
 	l.status.update(func(s *Stats) {
 		s.Published += published
 		s.Repeated += repeated
 		s.InFlight = l.window.rows
 	})
+	return completed
+}
+
+// tell brings Stats up to date after rows were taken up or set aside.
+func (l *leader) tell(setAside int) {
+	l.status.update(func(s *Stats) {
+		s.SetAside += uint64(setAside)
+		s.Held = l.holds.number()
+		s.InFlight = l.window.rows
+	})
+}
+
+// mayRepeat tells whether the broker may have the plan already.
+func (l *leader) mayRepeat(p *inflight) bool {
+	return p.again || p.repeated || p.id != 0 && p.id <= l.recovered
 }
 
 func (l *leader) batchOf(p *inflight) Batch {
 	b := Batch{Source: l.cfg.Source.Name(), Rows: len(p.messages), Bytes: p.bytes,
-		Repeated: p.again || p.id <= l.recovered, Oldest: p.messages[0].Time}
+		Repeated: l.mayRepeat(p), Oldest: p.messages[0].Time}
 	for _, m := range p.messages {
 		if m.Time.Before(b.Oldest) {
 			b.Oldest = m.Time
@@ -76,7 +80,6 @@ func (l *leader) overcome(active, publishing context.Context) error {
 	if failure != nil {
 		l.status.trouble(fmt.Errorf("publish: %w", failure))
 	}
-	l.collect()
 	switch {
 	case !settled:
 		l.window.wait(active, l.cfg.Idle)
@@ -96,29 +99,17 @@ func (l *leader) overcome(active, publishing context.Context) error {
 		return err
 	}
 	ms, done := l.window.again()
-	l.status.sent()
+	l.status.sent(l.window.oldest())
 	l.cfg.Broker.Publish(publishing, ms, done)
 	return nil
 }
 
-// drain waits for what is on its way, and records what has arrived. It ends
-// when the time to publish does, since the publisher then gives up.
-func (l *leader) drain(work context.Context) error {
-	l.settle()
-	l.collect()
+// warnUnfinished tells people of what the broker has not acknowledged.
+func (l *leader) warnUnfinished() {
 	if n := len(l.window.plans); n > 0 {
 		l.cfg.Logger.Warn("relay stops before the broker has acknowledged everything; the next relay publishes it again",
 			"source", l.cfg.Source.Name(), "plans", n)
 	}
-	if len(l.done.plans) == 0 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(work, l.cfg.LeaseTTL)
-	defer cancel()
-	if err := l.commit(ctx, Change{}, nil); err != nil && !errors.Is(err, ErrFenced) {
-		return err
-	}
-	return nil
 }
 
 // settle waits until the publisher has no message of this leader left.

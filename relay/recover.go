@@ -9,33 +9,48 @@ import (
 // recover takes over what the source remembers: it publishes the plans of the
 // relay before this one again, with the numbers that they had, or opens a new
 // epoch where numbers cannot go on.
-func (l *leader) recover(ctx context.Context, st State) error {
-	l.state = st
+func (l *poller) recover(ctx context.Context) error {
+	st := l.state
 	var plans []*inflight
 	reason := newEpochReason(st)
+	if reason == "" && l.before != nil {
+		reason = l.before.reason
+	}
 	if reason == "" {
 		numbering, err := newNumbering(l.cfg.Source.Name(), st)
 		if err != nil {
 			return err
 		}
 		l.numbering = numbering
-		if plans, reason, err = l.reread(ctx, st.Plans); err != nil {
+		if plans, reason, err = l.reread(ctx, st.Plans, l.rowsAt); err != nil {
 			return err
 		}
 	}
 	switch {
 	case reason != "":
 		plans = nil
-		if err := l.openEpoch(ctx, reason); err != nil {
+		if err := l.openEpoch(ctx, reason, nil); err != nil {
 			return err
 		}
+		l.positions = newPositions(time.Now)
 	case st.Lanes != l.cfg.Lanes:
 		// What may have been published keeps its numbers: first that arrives.
-		l.newEpoch = fmt.Sprintf("lanes changed from %d to %d", st.Lanes, l.cfg.Lanes)
+		l.newEpoch = lanesReason(st.Lanes, l.cfg.Lanes)
 	}
-	l.status.leading(l.state)
-	l.cfg.Logger.Info("relay leads", "source", l.cfg.Source.Name(), "holder", l.cfg.Holder,
-		"fence", st.Fence, "epoch", l.state.Epoch, "recovered_plans", len(plans))
+	for _, p := range plans {
+		l.positions.take(p.positions)
+		if l.before != nil {
+			l.before.take(p.positions)
+		}
+	}
+	l.leads(len(plans))
+	return l.publishAgain(ctx, plans)
+}
+
+func lanesReason(from, to int) string { return fmt.Sprintf("lanes changed from %d to %d", from, to) }
+
+// publishAgain hands over the plans of an earlier relay.
+func (l *leader) publishAgain(ctx context.Context, plans []*inflight) error {
 	l.window.open(ctx)
 	for _, p := range plans {
 		l.recovered = p.id
@@ -51,7 +66,7 @@ func (l *leader) recover(ctx context.Context, st State) error {
 }
 
 // changeEpoch opens the epoch that waited for everything to arrive.
-func (l *leader) changeEpoch(ctx context.Context) error {
+func (l *poller) changeEpoch(ctx context.Context) error {
 	// The counters of what is done belong to the epoch that ends.
 	if len(l.done.plans) > 0 {
 		if err := l.commit(ctx, Change{}, nil); err != nil {
@@ -59,20 +74,22 @@ func (l *leader) changeEpoch(ctx context.Context) error {
 		}
 	}
 	l.state.Plans = nil
-	if err := l.openEpoch(ctx, l.newEpoch); err != nil {
+	if err := l.openEpoch(ctx, l.newEpoch, nil); err != nil {
 		return err
 	}
+	l.positions = newPositions(time.Now)
 	l.newEpoch = ""
 	l.status.leading(l.state)
 	return nil
 }
 
 // openEpoch forgets all numbers. If the answer to its commit is lost, the next
-// leader finds an epoch in which nothing was published yet.
-func (l *leader) openEpoch(ctx context.Context, reason string) error {
+// leader finds an epoch in which nothing was published yet. The checkpoint, if not
+// nil, is saved with it.
+func (l *leader) openEpoch(ctx context.Context, reason string, c *Checkpoint) error {
 	st := &l.state
 	epoch := &Epoch{Name: newEpochName(time.Now()), Lanes: l.cfg.Lanes, Identity: st.Now, Reason: clean(reason)}
-	if err := l.session.Commit(ctx, Change{Epoch: epoch}); err != nil {
+	if err := l.session.Commit(ctx, Change{Epoch: epoch, Log: c}); err != nil {
 		return fmt.Errorf("open epoch: %w", err)
 	}
 	if st.Epoch != "" {
@@ -85,21 +102,25 @@ func (l *leader) openEpoch(ctx context.Context, reason string) error {
 		return err
 	}
 	l.numbering = numbering
-	l.positions = newPositions(time.Now)
 	l.status.update(func(s *Stats) { s.Epochs++ })
 	return nil
 }
 
+// rowsAt reads rows of the table.
+func (l *poller) rowsAt(ctx context.Context, _ Plan, positions []int64) ([]Row, error) {
+	return l.session.Read(ctx, Query{Ranges: ranges(positions)})
+}
+
 // reread reads the rows of plans and numbers them again. A reason is returned
 // where that is impossible, since somebody has changed the rows.
-func (l *leader) reread(ctx context.Context, plans []Plan) (all []*inflight, reason string, err error) {
+func (l *leader) reread(ctx context.Context, plans []Plan, read func(context.Context, Plan, []int64) ([]Row, error)) (all []*inflight, reason string, err error) {
 	for _, plan := range plans {
 		l.nextPlan = max(l.nextPlan, plan.ID)
 		positions, err := DecodePositions(plan.Positions)
 		if err != nil {
 			return nil, "", fmt.Errorf("plan %d: %w", plan.ID, err)
 		}
-		rows, err := l.session.Read(ctx, Query{Ranges: ranges(positions)})
+		rows, err := read(ctx, plan, positions)
 		if err != nil {
 			return nil, "", fmt.Errorf("read the rows of plan %d: %w", plan.ID, err)
 		}
@@ -117,7 +138,6 @@ func (l *leader) reread(ctx context.Context, plans []Plan) (all []*inflight, rea
 			p.messages = append(p.messages, &row.Message)
 			p.bytes += len(row.Message.Payload)
 		}
-		l.positions.take(positions)
 		all = append(all, p)
 	}
 	return all, "", nil

@@ -33,7 +33,8 @@ type Config struct {
 	// Defaults 2,000 rows and 1 MiB.
 	BatchRows  int
 	BatchBytes int
-	// Window is the number of plans that may be on their way. Default 4.
+	// Window is the number of plans that may be on their way; of what is read from
+	// the log, as many rows and bytes as fit into so many. Default 4.
 	Window int
 	// Idle is the interval after which the source is read though it gave no
 	// signal. Default 1 s.
@@ -106,10 +107,15 @@ func (c *Config) validate() error {
 		return fmt.Errorf("relay: Lanes is %d, not between 1 and %d", c.Lanes, maxLanes)
 	case c.BatchRows < 1 || c.BatchBytes < 1 || c.Window < 1:
 		return errors.New("relay: BatchRows, BatchBytes and Window must be positive")
-	case c.Idle < 0 || c.Backoff < 0 || c.DrainTimeout < 0:
-		return errors.New("relay: Idle, Backoff and DrainTimeout must be positive")
+	case c.Idle < 0 || c.Checkpoint < 0 || c.Backoff < 0 || c.DrainTimeout < 0:
+		return errors.New("relay: Idle, Checkpoint, Backoff and DrainTimeout must be positive")
+	case c.Read != "" && c.Read != FromTable && c.Read != FromLog:
+		return fmt.Errorf("relay: Read is %q, not %q or %q", c.Read, FromTable, FromLog)
 	case len(c.Holder) > tidings.MaxName:
 		return fmt.Errorf("relay: Holder has %d bytes, more than %d", len(c.Holder), tidings.MaxName)
+	}
+	if _, ok := c.Source.(LogSource); c.Read == FromLog && !ok {
+		return fmt.Errorf("relay: Read is %q, but Source %q has no log to read from", FromLog, c.Source.Name())
 	}
 	if err := tidings.ValidateName("source", c.Source.Name()); err != nil {
 		return fmt.Errorf("relay: %w", err)
@@ -122,6 +128,10 @@ func (c *Config) validate() error {
 type Relay struct {
 	cfg    Config
 	status status
+	// wish is Config.Read, until it is carried out; renumber is why the next
+	// leader opens a new epoch. Run alone uses them.
+	wish     Reading
+	renumber string
 }
 
 // New returns a relay, or an error that names the setting that is wrong.
@@ -130,7 +140,7 @@ func New(cfg Config) (*Relay, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	r := &Relay{cfg: cfg}
+	r := &Relay{cfg: cfg, wish: cfg.Read}
 	r.status.starting()
 	return r, nil
 }
@@ -145,6 +155,8 @@ func (r *Relay) Run(ctx context.Context) error {
 		err := r.lead(ctx, wait)
 		var held *HeldError
 		switch {
+		case errors.Is(err, errSwitched):
+			wait.reset()
 		case ctx.Err() != nil:
 			if err != nil && !errors.Is(err, context.Canceled) && !errors.As(err, &held) {
 				r.cfg.Logger.Warn("relay did not stop cleanly; the next one repeats what is on its way",

@@ -13,7 +13,7 @@ const reasonBehind = "waits behind an earlier row of its key"
 
 // sort makes a plan of the rows that can be published; the others are set
 // aside, and so is what comes behind them under the same key.
-func (l *leader) sort(ctx context.Context, rows []Row, c *Change) *inflight {
+func (l *poller) sort(ctx context.Context, rows []Row, c *Change) *inflight {
 	if len(rows) == 0 {
 		return nil
 	}
@@ -21,7 +21,7 @@ func (l *leader) sort(ctx context.Context, rows []Row, c *Change) *inflight {
 	for i := range rows {
 		row := &rows[i]
 		m := &row.Message
-		if reason := l.refuse(ctx, row); reason != "" {
+		if reason, _ := l.refuse(ctx, row); reason != "" {
 			key := HeldKey{Channel: m.Channel, Key: m.Key}
 			c.SetAside = append(c.SetAside, SetAside{Position: row.Position, Key: key, Reason: clean(reason)})
 			l.holds.hold(key)
@@ -40,23 +40,35 @@ func (l *leader) sort(ctx context.Context, rows []Row, c *Change) *inflight {
 	return plan
 }
 
-// refuse numbers the row's message, or says why it cannot be published.
-func (l *leader) refuse(ctx context.Context, row *Row) string {
+// refuse numbers the row's message, or says why it cannot be published, and
+// whether it is the broker that refuses it.
+func (l *leader) refuse(ctx context.Context, row *Row) (reason string, byBroker bool) {
+	return l.refuseBut(ctx, row, l.holds.holding)
+}
+
+// refuseAside does the same for a row that is set aside, and that waits for
+// nobody.
+func (l *leader) refuseAside(ctx context.Context, row *Row) (reason string) {
+	reason, _ = l.refuseBut(ctx, row, func(*tidings.Message) bool { return false })
+	return reason
+}
+
+func (l *leader) refuseBut(ctx context.Context, row *Row, holding func(*tidings.Message) bool) (reason string, byBroker bool) {
 	if row.Err != nil {
-		return row.Err.Error()
+		return row.Err.Error(), false
 	}
 	if err := row.Message.Validate(); err != nil {
-		return err.Error()
+		return err.Error(), false
 	}
-	if l.holds.holding(&row.Message) {
-		return reasonBehind
+	if holding(&row.Message) {
+		return reasonBehind, false
 	}
 	l.numbering.stamp(&row.Message)
 	if err := l.cfg.Broker.Check(ctx, &row.Message); err != nil {
 		l.numbering.unstamp(&row.Message)
-		return err.Error()
+		return err.Error(), true
 	}
-	return ""
+	return "", false
 }
 
 // setAside tells people of rows that were set aside.
@@ -66,7 +78,6 @@ func (l *leader) setAside(rows []SetAside) {
 	}
 	l.holds.changed()
 	for _, s := range rows {
-		l.positions.remove([]int64{s.Position})
 		log := l.cfg.Logger.Error
 		if s.Reason == reasonBehind {
 			log = l.cfg.Logger.Info

@@ -26,7 +26,9 @@ type Stats struct {
 	Fence int64
 	// Published counts messages that the broker has acknowledged, Repeated
 	// those of them that belong to plans of an earlier relay or of a failed
-	// attempt: the broker may have them twice.
+	// attempt: the broker may have them twice. What an earlier relay read from
+	// the log and published after its last checkpoint is not known, and not
+	// among them.
 	Published, Repeated uint64
 	// SetAside counts rows that could not be published, with those behind them.
 	SetAside uint64
@@ -57,14 +59,14 @@ type Stats struct {
 // An Observer is told what a relay does. Its methods are called by one
 // goroutine and must not block.
 type Observer interface {
-	// Batch reports one plan whose rows the broker has acknowledged and the
-	// source has removed.
+	// Batch reports one plan whose rows the broker has acknowledged and, if they
+	// were read from the table, the source has removed.
 	Batch(b Batch)
 	// SetAside reports one row that could not be published.
 	SetAside(s SetAside)
 }
 
-// A Batch is a completed plan.
+// A Batch is a completed plan, or a completed piece of the log.
 type Batch struct {
 	Source string
 	Rows   int
@@ -90,6 +92,8 @@ type status struct {
 	// waiting is since when the broker has acknowledged nothing though
 	// something is on its way; zero if nothing is.
 	waiting time.Time
+	// oldest is when the oldest message on its way was made; zero if none is.
+	oldest time.Time
 }
 
 // ackPatience is how long the broker may acknowledge nothing before the relay
@@ -110,7 +114,7 @@ func (s *status) become(role Role, why error) {
 	}
 	s.s.Role, s.s.Error, s.why = role, why, why
 	if role != Leading {
-		s.waiting, s.s.InFlight = time.Time{}, 0
+		s.waiting, s.oldest, s.s.InFlight = time.Time{}, time.Time{}, 0
 	}
 }
 
@@ -122,17 +126,23 @@ func (s *status) standby() { s.become(Standby, nil) }
 
 func (s *status) leading(st State) {
 	s.become(Leading, nil)
-	s.update(func(stats *Stats) { stats.Epoch, stats.Fence = st.Epoch, st.Fence })
+	s.update(func(stats *Stats) {
+		stats.Epoch, stats.Fence, stats.Reading = st.Epoch, st.Fence, st.Reading
+		if st.Reading != FromLog {
+			stats.Reading, stats.Lag = FromTable, Lag{}
+		}
+	})
 }
 
 // trouble records a failure that the leader tries to overcome by itself, and
 // nil when it has.
 func (s *status) trouble(err error) { s.become(Leading, err) }
 
-// sent records that something was handed to the broker.
-func (s *status) sent() {
+// sent records that something is handed to the broker, and how old it is.
+func (s *status) sent(oldest time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.oldest = oldest
 	if s.waiting.IsZero() {
 		s.waiting = time.Now()
 	}
@@ -147,11 +157,12 @@ func (s *status) progress() {
 	}
 }
 
-// acknowledged records that the broker holds a plan, and whether more are on
-// their way.
-func (s *status) acknowledged(more bool) {
+// acknowledged records that the broker holds a plan, whether more are on their
+// way, and how old those are.
+func (s *status) acknowledged(more bool, oldest time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.oldest = oldest
 	s.waiting = time.Time{}
 	if more {
 		s.waiting = time.Now()
@@ -173,5 +184,9 @@ func (s *status) ready() error {
 func (s *status) stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.s
+	stats := s.s
+	if !s.oldest.IsZero() {
+		stats.Behind = max(time.Since(s.oldest), 0)
+	}
+	return stats
 }

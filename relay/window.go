@@ -20,6 +20,7 @@ import (
 type window struct {
 	plans    []*inflight
 	rows     int
+	bytes    int
 	progress func() // called now and then while messages are acknowledged
 
 	mu          sync.Mutex
@@ -31,13 +32,15 @@ type window struct {
 	changed     chan struct{}
 }
 
-// inflight is one plan on its way.
+// inflight is one plan on its way, or one piece of the log.
 type inflight struct {
-	id        int64
-	positions []int64
+	id        int64   // 0 for a piece of the log
+	positions []int64 // of a plan
+	piece     piece   // of the log
 	messages  []*tidings.Message
 	bytes     int
 	again     bool   // some of it was handed over for the second time
+	repeated  bool   // an earlier relay has published it
 	acked     []bool // guarded by window.mu
 	missing   int    // not acked yet; guarded by window.mu
 }
@@ -59,6 +62,7 @@ func (w *window) add(p *inflight) {
 	p.missing = len(p.messages)
 	w.plans = append(w.plans, p)
 	w.rows += len(p.messages)
+	w.bytes += p.bytes
 }
 
 // hand returns what to call Publish with for a plan that was just added; ok is
@@ -159,9 +163,20 @@ func (w *window) completed() []*inflight {
 	n := 0
 	for n < len(w.plans) && w.plans[n].missing == 0 {
 		w.rows -= len(w.plans[n].messages)
+		w.bytes -= w.plans[n].bytes
 		n++
 	}
 	front := slices.Clone(w.plans[:n])
 	w.plans = slices.Delete(w.plans, 0, n)
 	return front
+}
+
+// oldest returns when the first message of those on their way was made, or zero.
+func (w *window) oldest() time.Time {
+	for _, p := range w.plans {
+		if len(p.messages) > 0 {
+			return p.messages[0].Time
+		}
+	}
+	return time.Time{}
 }

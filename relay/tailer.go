@@ -1,0 +1,306 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// A tailer is the way that reads rows from the log. A goroutine of its own reads
+// ahead, another one saves; numbers and decisions are this one's.
+type tailer struct {
+	*leader
+	source LogSource
+	log    Log
+	start  Start
+	trail  *trail
+	// table publishes what was committed before a fresh start; nil otherwise.
+	table *poller
+
+	batches chan LogBatch // what was read ahead; closed after readErr is set
+	readErr error
+	quit    context.CancelFunc // of the goroutines beside this one
+	beside  chan struct{}      // closed when they have ended; nil before they begin
+
+	saver
+	began time.Time // when this relay took over
+	heard time.Time // when the log last gave something
+	sure  bool      // all that an earlier relay may have published was read
+	later string    // why to open a new epoch once that is so
+	// retried is what was published of set-aside rows, and is to be removed.
+	retried finished
+}
+
+const (
+	// readAhead is the number of batches that wait to be numbered.
+	readAhead = 2
+	// maxPieces bounds the pieces on their way, which may be of one row each.
+	maxPieces = 1024
+	// clockMargin is how far the database's clock may be off.
+	clockMargin = 10 * time.Second
+	lagInterval = 2 * time.Second
+)
+
+func newTailer(l *leader, source LogSource) *tailer {
+	now := time.Now()
+	return &tailer{leader: l, source: source, batches: make(chan LogBatch, readAhead),
+		saver: newSaver(), began: now, heard: now}
+}
+
+func (t *tailer) begin(active, publishing context.Context) error {
+	log, start, err := t.source.Tail(active, t.session, t.state)
+	if err != nil {
+		return fmt.Errorf("open the log: %w", err)
+	}
+	t.log, t.start = log, start
+	if start.Fresh {
+		return t.beginTable(publishing)
+	}
+	if t.trail, err = newTrail(t.state.Log); err != nil {
+		return err
+	}
+	return t.takeOver(publishing)
+}
+
+// takeOver goes on at the checkpoint of the relay before this one.
+func (t *tailer) takeOver(publishing context.Context) error {
+	var plans []*inflight
+	reason := newEpochReason(t.state)
+	if reason == "" {
+		reason = t.renumber
+	}
+	if reason == "" {
+		numbering, err := newNumbering(t.cfg.Source.Name(), t.state)
+		if err != nil {
+			return err
+		}
+		t.numbering = numbering
+		if plans, reason, err = t.reread(publishing, t.state.Plans, t.asideAt); err != nil {
+			return err
+		}
+	}
+	switch {
+	case reason != "":
+		plans = nil
+		c := t.trail.checkpoint()
+		if err := t.openEpoch(publishing, reason, &c); err != nil {
+			return err
+		}
+	case t.state.Lanes != t.cfg.Lanes:
+		t.later = lanesReason(t.state.Lanes, t.cfg.Lanes)
+	}
+	t.leads(len(plans), "position", string(t.trail.position))
+	t.follow()
+	return t.publishAgain(publishing, plans)
+}
+
+// follow begins to read the log.
+func (t *tailer) follow() {
+	ctx, quit := context.WithCancel(context.Background())
+	t.quit, t.beside = quit, make(chan struct{})
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		t.askLag(ctx)
+	}()
+	go func() {
+		defer close(t.beside)
+		t.readOn(ctx)
+		<-asked
+	}()
+}
+
+func (t *tailer) readOn(ctx context.Context) {
+	defer close(t.batches)
+	for {
+		b, err := t.log.Next(ctx, t.cfg.BatchRows, t.cfg.BatchBytes)
+		if err != nil {
+			t.readErr = err
+			return
+		}
+		select {
+		case t.batches <- b:
+		case <-ctx.Done():
+			t.readErr = ctx.Err()
+			return
+		}
+	}
+}
+
+// askLag asks how far the saved position is behind, for Stats.
+func (t *tailer) askLag(ctx context.Context) {
+	for ctx.Err() == nil {
+		attempt, cancel := context.WithTimeout(ctx, t.cfg.LeaseTTL)
+		lag, err := t.log.Lag(attempt)
+		cancel()
+		if err == nil {
+			t.status.update(func(s *Stats) { s.Lag = lag })
+		}
+		sleep(ctx, lagInterval)
+	}
+}
+
+func (t *tailer) step(active, publishing context.Context) error {
+	if t.table != nil {
+		return t.stepTable(active, publishing)
+	}
+	if err := t.lease.check(); err != nil {
+		return err
+	}
+	t.collect()
+	if err := t.saveIfDue(publishing); err != nil {
+		return err
+	}
+	if t.window.troubled() {
+		return t.overcome(active, publishing)
+	}
+	t.takeHolds()
+	if t.later != "" && t.isSure() {
+		t.newEpoch, t.later = t.later, ""
+	}
+	to := t.wanted()
+	pause := to != "" || t.newEpoch != "" || len(t.holds.retries) > 0 || len(t.retried.plans) > 0 || t.retrying()
+	if pause && len(t.window.plans) == 0 {
+		return t.turnAside(publishing, to)
+	}
+	return t.wait(active, publishing, !pause && t.hasRoom())
+}
+
+// turnAside does what needs that nothing is on its way.
+func (t *tailer) turnAside(publishing context.Context, to Reading) error {
+	switch {
+	case len(t.retried.plans) > 0:
+		return t.removeRetried(publishing)
+	case t.newEpoch != "":
+		return t.changeEpoch(publishing)
+	case len(t.holds.retries) > 0:
+		return t.retry(publishing, t.holds.retries[0])
+	}
+	return t.switchTo(publishing, to)
+}
+
+func (t *tailer) hasRoom() bool {
+	return t.window.rows < t.cfg.Window*t.cfg.BatchRows && t.window.bytes < t.cfg.Window*t.cfg.BatchBytes && len(t.window.plans) < maxPieces
+}
+
+// wait takes up what comes next: rows, if more may be read, acknowledgements,
+// the end of a save, the time for one, or news of the lease.
+func (t *tailer) wait(active, publishing context.Context, more bool) error {
+	batches := t.batches
+	if !more {
+		batches = nil
+	}
+	select {
+	case <-active.Done():
+	case <-t.lease.signal:
+	case <-t.window.changed:
+	case <-t.timer.C:
+		t.armed = false
+	case err := <-t.saved:
+		return t.finishSave(err)
+	case b, ok := <-batches:
+		if !ok {
+			return fmt.Errorf("read the log: %w", t.readErr)
+		}
+		return t.takeUp(publishing, b)
+	}
+	return nil
+}
+
+// collect takes up the pieces that the broker holds.
+func (t *tailer) collect() {
+	for _, p := range t.completed() {
+		t.numbering.complete(p.messages, t.touched)
+		if len(p.messages) > 0 {
+			t.cfg.Observer.Batch(t.batchOf(p))
+		}
+		if p.id != 0 {
+			t.retried.plans = append(t.retried.plans, p.id)
+			t.retried.positions = append(t.retried.positions, p.positions...)
+			continue
+		}
+		t.numbering.completeHoles(p.piece.holes, t.touched)
+		t.trail.complete(&p.piece)
+		t.dirty = true
+	}
+}
+
+// isSure tells whether all that an earlier relay may have published was read.
+func (t *tailer) isSure() bool {
+	if now := time.Now(); now.Sub(t.began) > clockMargin && now.Sub(t.heard) > clockMargin && len(t.batches) == 0 {
+		t.sure = true // nothing has come for long: this is the log's end
+	}
+	return t.sure
+}
+
+// changeEpoch opens the epoch that waited for everything to arrive.
+func (t *tailer) changeEpoch(ctx context.Context) error {
+	if err := t.await(); err != nil {
+		return err
+	}
+	t.state.Plans = nil
+	c := t.trail.checkpoint()
+	if err := t.openEpoch(ctx, t.newEpoch, &c); err != nil {
+		return err
+	}
+	clear(t.touched)
+	t.newEpoch = ""
+	t.status.leading(t.state)
+	return nil
+}
+
+// switchTo has rows read another way, now that nothing is on its way any more.
+func (t *tailer) switchTo(ctx context.Context, to Reading) error {
+	if err := t.commit(ctx, Change{Reading: to}); err != nil {
+		return err
+	}
+	if to == FromTable {
+		t.close(true)
+	}
+	return t.switched(to)
+}
+
+// drain saves how far everything has got.
+func (t *tailer) drain(work context.Context) error {
+	if t.table != nil {
+		return t.table.drain(work)
+	}
+	t.collect()
+	t.warnUnfinished()
+	ctx, cancel := context.WithTimeout(work, t.cfg.LeaseTTL)
+	defer cancel()
+	err := t.await()
+	if err == nil && len(t.retried.plans) > 0 {
+		err = t.removeRetried(ctx)
+	} else if err == nil && t.dirty {
+		err = t.commit(ctx, Change{})
+	}
+	if errors.Is(err, ErrFenced) {
+		return nil
+	}
+	return err
+}
+
+func (t *tailer) end() {
+	_ = t.await()
+	t.timer.Stop()
+	t.close(false)
+}
+
+// close ends the reading.
+func (t *tailer) close(forget bool) {
+	if t.log == nil {
+		return
+	}
+	if t.beside != nil {
+		t.quit()
+		<-t.beside
+	}
+	ctx, cancel := t.limited()
+	defer cancel()
+	if err := t.log.Close(ctx, forget); err != nil {
+		t.cfg.Logger.Warn("relay could not close the log", "source", t.cfg.Source.Name(), "error", err)
+	}
+	t.log = nil
+}

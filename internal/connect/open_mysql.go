@@ -7,10 +7,13 @@ import (
 )
 
 // mysqlParams are those that package mysql reads from its URL.
-var mysqlParams = []string{"max-connections", "socket", "timeout", "tls", "tls-ca"}
+var mysqlParams = []string{"append", "max-connections", "socket", "timeout", "tls", "tls-ca"}
 
 func openMySQL(ctx context.Context, l location, _ Options) (*Database, error) {
 	if _, err := l.word("tls", "false", "true", "skip-verify", "preferred"); err != nil {
+		return nil, err
+	}
+	if _, err := l.word("append", string(mysql.AppendTable), string(mysql.AppendAndDelete), string(mysql.AppendToLog)); err != nil {
 		return nil, err
 	}
 	if _, err := l.duration("timeout"); err != nil {

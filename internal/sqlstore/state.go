@@ -3,6 +3,8 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"slices"
 
 	"tidings.example/relay"
 )
@@ -28,11 +30,12 @@ func ReadCounters(ctx context.Context, q Queryer, query string, args ...any) (ma
 	return counters, nil
 }
 
-// ReadPlans reads rows of id and encoded positions.
+// ReadPlans reads rows of id, encoded positions and whether they are of
+// set-aside rows.
 func ReadPlans(ctx context.Context, q Queryer, query string, args ...any) (plans []relay.Plan, err error) {
 	err = each(ctx, q, query, args, func(rows *sql.Rows) error {
 		var p relay.Plan
-		err := rows.Scan(&p.ID, &p.Positions)
+		err := rows.Scan(&p.ID, &p.Positions, &p.Aside)
 		plans = append(plans, p)
 		return err
 	})
@@ -68,4 +71,14 @@ func each(ctx context.Context, q Queryer, query string, args []any, scan func(*s
 		}
 	}
 	return rows.Err()
+}
+
+// RefuseLog returns an error where a change is one of reading a commit log, for a
+// store whose database has none.
+func RefuseLog(c *relay.Change) error {
+	if c.Log == nil && c.Reading != relay.FromLog && (c.Plan == nil || !c.Plan.Aside) && len(c.DoneAside) == 0 && len(c.KeepAside) == 0 &&
+		!slices.ContainsFunc(c.SetAside, func(a relay.SetAside) bool { return a.Row != nil }) {
+		return nil
+	}
+	return errors.New("this database has no commit log that a relay can read: the outbox is read from its table")
 }

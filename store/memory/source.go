@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tidings.example"
+	"tidings.example/internal/sqlstore"
 	"tidings.example/relay"
 )
 
@@ -58,7 +59,7 @@ func (s *Source) Acquire(_ context.Context, holder string, ttl time.Duration) (r
 	l.source, l.holder, l.expires = s.name, holder, db.now().Add(ttl)
 	l.fence++
 	state := relay.State{
-		Fence: l.fence, Epoch: l.epoch, Lanes: l.lanes, Identity: l.identity, Now: l.now,
+		Fence: l.fence, Reading: relay.FromTable, Epoch: l.epoch, Lanes: l.lanes, Identity: l.identity, Now: l.now,
 		Counters: maps.Clone(l.counters), Plans: slices.Clone(l.plans), Held: db.outbox.held(),
 	}
 	return &session{db: db, fence: l.fence, ttl: ttl}, state, nil
@@ -103,6 +104,9 @@ func (s *session) Read(_ context.Context, q relay.Query) ([]relay.Row, error) {
 
 // Commit makes the change.
 func (s *session) Commit(_ context.Context, c relay.Change) error {
+	if err := sqlstore.RefuseLog(&c); err != nil {
+		return err
+	}
 	db := s.db
 	db.mu.Lock()
 	defer db.mu.Unlock()

@@ -5,17 +5,22 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"time"
 
 	"tidings.example"
 	"tidings.example/admin"
 	"tidings.example/internal/sqlstore"
+	"tidings.example/relay"
 )
 
 const (
-	backlogSQL = `SELECT COUNT(*), COALESCE(TIMESTAMPDIFF(MICROSECOND,
-		(SELECT created_at FROM tidings_outbox ORDER BY position LIMIT 1), UTC_TIMESTAMP(6)), 0),
-	(SELECT COUNT(*) FROM tidings_outbox_aside) FROM tidings_outbox`
+	backlogSQL = `SELECT (SELECT COUNT(*) FROM tidings_outbox_aside), (SELECT COALESCE(published, '') FROM tidings_relay_log WHERE reading = 'log')`
+
+	countSQL = `SELECT COUNT(*), COALESCE(MIN(position), 0) FROM tidings_outbox WHERE `
+
+	ageSQL = `SELECT COALESCE(TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6)), 0) FROM tidings_outbox WHERE position = ?`
 
 	asideColumns = rowColumns + `, o.reason, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', o.aside_at), o.retry_asked`
 
@@ -31,15 +36,31 @@ const (
 	discardAsideSQL = `DELETE FROM tidings_outbox_aside WHERE position = ?`
 )
 
-// Backlog describes what is not published yet.
+// Backlog describes what is not published yet. Counting takes as long as there are
+// rows. Messages that were appended past the table are not counted.
 func (a *Admin) Backlog(ctx context.Context) (admin.Backlog, error) {
 	var b admin.Backlog
-	var oldest int64
-	err := a.db.inbox.QueryRowContext(ctx, backlogSQL).Scan(&b.Rows, &oldest, &b.SetAside)
+	// One snapshot, so that no row is counted that is published meanwhile.
+	err := a.inSnapshot(ctx, func(tx *sql.Tx) error {
+		var encoded []byte
+		if err := tx.QueryRowContext(ctx, backlogSQL).Scan(&b.SetAside, &encoded); err != nil {
+			return err
+		}
+		set, err := relay.DecodePositionSet(encoded)
+		if err != nil {
+			return err
+		}
+		var lowest, age int64
+		if b.Rows, lowest, err = countRows(ctx, tx, unpublished(&set)); err != nil || b.Rows == 0 {
+			return err
+		}
+		err = tx.QueryRowContext(ctx, ageSQL, lowest).Scan(&age)
+		b.Oldest = max(time.Duration(age)*time.Microsecond, 0)
+		return err
+	})
 	if err != nil {
 		return b, fmt.Errorf("read the backlog: %w", err)
 	}
-	b.Oldest = max(time.Duration(oldest)*time.Microsecond, 0)
 	var left int64
 	var lanes int
 	var identity string
@@ -54,6 +75,34 @@ func (a *Admin) Backlog(ctx context.Context) (admin.Backlog, error) {
 		b.Holder, b.Expires = "", 0
 	}
 	return b, nil
+}
+
+// unpublished are the positions that a set does not hold; all if it is empty.
+func unpublished(set *relay.PositionSet) []relay.Range {
+	if set.High == 0 && len(set.Gaps) == 0 {
+		return []relay.Range{{First: math.MinInt64, Last: math.MaxInt64}}
+	}
+	return append(slices.Clone(set.Gaps), relay.Range{First: set.High + 1, Last: math.MaxInt64})
+}
+
+// countRows counts rows of the outbox, and returns the lowest position.
+func countRows(ctx context.Context, tx *sql.Tx, ranges []relay.Range) (n, lowest int64, err error) {
+	for some := range slices.Chunk(ranges, removeRuns) {
+		var args []any
+		for _, r := range some {
+			args = append(args, r.First, r.Last)
+		}
+		var count, first int64
+		err := tx.QueryRowContext(ctx, countSQL+repeat("position BETWEEN ? AND ?", " OR ", len(some)), args...).Scan(&count, &first)
+		if err != nil {
+			return 0, 0, err
+		}
+		if n == 0 {
+			lowest = first
+		}
+		n += count
+	}
+	return n, lowest, nil
 }
 
 // ListSetAside returns set-aside rows by position; limit defaults to 100.
@@ -81,9 +130,7 @@ func scanAside(row scanner) (admin.SetAsideRow, error) {
 	var c sqlstore.Columns
 	var r admin.SetAsideRow
 	var at int64
-	err := row.Scan(&c.Position, &c.ID, &c.Channel, &c.Key, &c.Type, &c.Subject, &c.ContentType, &c.Headers,
-		&c.Payload, &c.PayloadBytes, &c.CreatedAt, &r.Reason, &at, &r.RetryAsked)
-	if err != nil {
+	if err := row.Scan(append(c.Into(), &r.Reason, &at, &r.RetryAsked)...); err != nil {
 		return r, err
 	}
 	// What does not decode is why the row is here, and stands in its reason.

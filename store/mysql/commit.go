@@ -25,7 +25,7 @@ const (
 	saveCountersSQL = `INSERT INTO tidings_relay_counters (source, channel, counters) VALUES (?, ?, ?)
 	ON DUPLICATE KEY UPDATE counters = VALUES(counters)`
 
-	addPlanSQL = `INSERT INTO tidings_relay_plan (source, id, positions) VALUES (?, ?, ?)`
+	addPlanSQL = `INSERT INTO tidings_relay_plan (source, id, positions, aside) VALUES (?, ?, ?, ?)`
 
 	setAsideSQL = `INSERT INTO tidings_outbox_aside
 	(position, id, channel, message_key, type, subject, content_type, headers, payload, created_at, reason, aside_at)
@@ -63,21 +63,33 @@ type step struct {
 // Commit makes one change. What a relay does all the time takes two round
 // trips: one locks the lease's row and reads the fence, one does the rest.
 func (s *session) Commit(ctx context.Context, c relay.Change) error {
-	if s.db.owned && c.Epoch == nil && len(c.SetAside) == 0 && len(c.Return) == 0 {
+	if s.db.owned && c.Epoch == nil && len(c.SetAside) == 0 && len(c.Return) == 0 && len(c.KeepAside) == 0 && c.Reading == "" {
 		return s.commitAtOnce(ctx, s.steps(c))
+	}
+	if c.Reading == relay.FromTable {
+		if err := s.db.removeSaved(ctx); err != nil {
+			return fmt.Errorf("remove published rows: %w", err)
+		}
+	}
+	if c.Reading != "" || len(c.Return) > 0 {
+		defer s.db.removal.reset()
+	}
+	set, err := s.asideSteps(ctx, c.SetAside)
+	if err != nil {
+		return err
 	}
 	tx, err := s.conn.BeginTx(ctx, s.db.isolation())
 	if err != nil {
 		return err
 	}
-	if err := s.apply(ctx, tx, c); err != nil {
+	if err := s.apply(ctx, tx, c, set); err != nil {
 		_ = tx.Rollback()
 		return err
 	}
 	return tx.Commit()
 }
 
-func (s *session) apply(ctx context.Context, tx *sql.Tx, c relay.Change) error {
+func (s *session) apply(ctx context.Context, tx *sql.Tx, c relay.Change, setAside []step) error {
 	var fence int64
 	if err := tx.QueryRowContext(ctx, fenceSQL, s.source.name).Scan(&fence); err != nil {
 		return err
@@ -86,7 +98,15 @@ func (s *session) apply(ctx context.Context, tx *sql.Tx, c relay.Change) error {
 		return relay.ErrFenced
 	}
 	// An epoch drops the counters and plans before it, so it comes first.
-	for _, step := range slices.Concat(s.epochSteps(c.Epoch), s.steps(c), rareSteps(c)) {
+	all := slices.Concat(s.epochSteps(c.Epoch), keepAsideSteps(c.KeepAside), setAside, returnSteps(c.Return), s.steps(c))
+	if err := runSteps(ctx, tx, all); err != nil || c.Reading == "" {
+		return err
+	}
+	return s.switchReading(ctx, tx, c)
+}
+
+func runSteps(ctx context.Context, tx *sql.Tx, steps []step) error {
+	for _, step := range steps {
 		if _, err := tx.ExecContext(ctx, step.query, step.args...); err != nil {
 			return err
 		}
@@ -145,13 +165,8 @@ func (s *session) undo(ctx context.Context, err error) error {
 func (s *session) steps(c relay.Change) []step {
 	var steps []step
 	source := s.source.name
-	for runs := range slices.Chunk(sqlstore.Runs(c.Done), removeRuns) {
-		var args []any
-		for _, r := range runs {
-			args = append(args, r.First, r.Last)
-		}
-		steps = append(steps, step{removeSQL + repeat("position BETWEEN ? AND ?", " OR ", len(runs)), args})
-	}
+	steps = append(steps, removeSteps(sqlstore.Runs(c.Done))...)
+	steps = append(steps, doneAsideSteps(c.DoneAside)...)
 	if len(c.DonePlans) > 0 {
 		args := []any{source}
 		for _, id := range c.DonePlans {
@@ -163,17 +178,17 @@ func (s *session) steps(c relay.Change) []step {
 		steps = append(steps, step{saveCountersSQL, []any{source, channel, c.Counters[channel]}})
 	}
 	if c.Plan != nil {
-		steps = append(steps, step{addPlanSQL, []any{source, c.Plan.ID, c.Plan.Positions}})
+		steps = append(steps, step{addPlanSQL, []any{source, c.Plan.ID, c.Plan.Positions, c.Plan.Aside}})
+	}
+	if c.Log != nil && c.Reading != relay.FromTable { // which removes it again
+		steps = append(steps, saveLog(c.Log))
 	}
 	return steps
 }
 
-func rareSteps(c relay.Change) []step {
+func returnSteps(keys []relay.HeldKey) []step {
 	var steps []step
-	for _, a := range c.SetAside {
-		steps = append(steps, step{setAsideSQL, []any{sqlstore.Reason(a.Reason), a.Position}}, step{removeOneSQL, []any{a.Position}})
-	}
-	for _, k := range c.Return {
+	for _, k := range keys {
 		steps = append(steps, step{returnSQL, []any{k.Channel, k.Key}}, step{returnedSQL, []any{k.Channel, k.Key}})
 	}
 	return steps

@@ -25,16 +25,39 @@ type Config struct {
 	//	socket    the path of a Unix socket, instead of host and port
 	//	timeout   how long connecting may take, default 5s
 	//	max-connections  bounds each of the three pools, default 50
+	//	append    where messages go: table (the default), delete or log; see Append
 	URL string
+	// Append is where messages are appended. If empty, the URL's parameter is
+	// used, and then AppendTable.
+	Append Append
 	// MaxPayload bounds payloads of appended messages, in bytes. Default
 	// outbox.DefaultMaxPayload.
 	MaxPayload int
 }
 
+// An Append is a way to append messages in a transaction. The guarantees are the
+// same; AppendAndDelete and AppendToLog leave nothing in a table that has to be
+// removed later, but their messages can only be read from the server's binary
+// log. So Open refuses them unless the outbox is read from the log.
+type Append string
+
+// The values of Append.
+const (
+	// AppendTable inserts into tidings_outbox. The relay removes the rows.
+	AppendTable Append = "table"
+	// AppendAndDelete inserts into tidings_outbox_log and deletes the rows in
+	// the same transaction.
+	AppendAndDelete Append = "delete"
+	// AppendToLog inserts into tidings_outbox_log where that is a BLACKHOLE
+	// table, which keeps nothing.
+	AppendToLog Append = "log"
+)
+
 // settings are a parsed Config.
 type settings struct {
 	driver         *driver.Config
 	maxConnections int
+	append         Append
 }
 
 // parse returns an error that names the part of the URL that is wrong, and
@@ -68,11 +91,16 @@ func (c *Config) parse() (*settings, error) {
 	cfg.RejectReadOnly = true
 	// What goes wrong is returned; the driver would also log it.
 	cfg.Logger = &driver.NopLogger{}
-	s := &settings{driver: cfg, maxConnections: 50}
+	s := &settings{driver: cfg, maxConnections: 50, append: AppendTable}
 	if err := s.setAll(u); err != nil {
 		return nil, err
 	}
+	if c.Append != "" {
+		s.append = c.Append
+	}
 	switch {
+	case s.append != AppendTable && s.append != AppendAndDelete && s.append != AppendToLog:
+		return nil, fmt.Errorf("append is %q: use table, delete or log", s.append)
 	case cfg.Addr == "":
 		return nil, errors.New("URL has no host: give mysql://user:password@host:3306/database")
 	case cfg.DBName == "" || strings.Contains(cfg.DBName, "/"):
@@ -104,8 +132,10 @@ func (s *settings) setAll(u *url.URL) error {
 			if s.maxConnections, err = strconv.Atoi(value); err != nil || s.maxConnections < 2 {
 				return fmt.Errorf("URL parameter max-connections is %q: give a number of at least 2", value)
 			}
+		case "append":
+			s.append = Append(strings.ToLower(value))
 		default:
-			return fmt.Errorf("URL parameter %q is unknown: use tls, tls-ca, socket, timeout or max-connections", name)
+			return fmt.Errorf("URL parameter %q is unknown: use append, tls, tls-ca, socket, timeout or max-connections", name)
 		}
 	}
 	return s.secure(secure, authorities, u.Hostname())

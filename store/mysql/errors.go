@@ -38,6 +38,8 @@ const (
 	codeGaleraNotReady     = 1047
 	codeTableAccessDenied  = 1142
 	codeColumnAccessDenied = 1143
+	codeLacksPrivilege     = 1227
+	codeNoBinaryLog        = 1381
 )
 
 func code(err error) int {

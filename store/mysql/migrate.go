@@ -106,5 +106,5 @@ func (db *DB) missingTables(ctx context.Context) error {
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("list tables: %w", err)
 	}
-	return sqlstore.MissingTables(append(slices.Clone(sqlstore.Tables), "tidings_inbox_slot"), existing)
+	return sqlstore.MissingTables(append(slices.Clone(sqlstore.Tables), "tidings_inbox_slot", "tidings_relay_log", "tidings_outbox_log"), existing)
 }

@@ -33,6 +33,7 @@ type DB struct {
 	maxPayload        int
 	removal           removal
 	config            *driver.Config // nil where the pool is the user's
+	appending         appending
 }
 
 // Open connects to the database of cfg. It creates no tables; see [DB.Migrate].
@@ -70,6 +71,9 @@ func open(ctx context.Context, s *settings) (*DB, error) {
 	if err := errors.Join(errs[:]...); err != nil {
 		db.giveUp()
 		return nil, err
+	}
+	if db.appending, err = db.findAppending(ctx, s.append); err != nil {
+		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
 }

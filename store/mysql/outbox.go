@@ -3,7 +3,6 @@ package mysql
 import (
 	"context"
 	"database/sql"
-	"strings"
 	"time"
 
 	"tidings.example"
@@ -17,9 +16,11 @@ type outboxStore DB
 var _ outbox.Store[*sql.Tx] = (*outboxStore)(nil)
 
 const (
-	insertSQL = `INSERT INTO tidings_outbox
-	(id, channel, message_key, type, subject, content_type, headers, payload, created_at)
+	insertColumnsSQL = ` (id, channel, message_key, type, subject, content_type, headers, payload, created_at)
 	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
+
+	insertSQL    = `INSERT INTO tidings_outbox` + insertColumnsSQL
+	insertLogSQL = `INSERT INTO tidings_outbox_log` + insertColumnsSQL
 
 	insertMoreSQL = `, (?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
@@ -46,7 +47,7 @@ func (s *outboxStore) Insert(ctx context.Context, tx *sql.Tx, ms []tidings.Messa
 				m.ContentType, headers, notNil(m.Payload), datetime(m.Time))
 			bytes += len(m.Payload)
 		}
-		if _, err := tx.ExecContext(ctx, marked(insertSQL+strings.Repeat(insertMoreSQL, n-1), n), args...); err != nil {
+		if err := s.appending.insert(ctx, tx, n, args); err != nil {
 			return err
 		}
 		ms = ms[n:]

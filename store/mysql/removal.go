@@ -83,7 +83,7 @@ func (db *DB) RemovePublished(ctx context.Context, set relay.PositionSet) error 
 	if len(left) == 0 {
 		return nil
 	}
-	left, err := db.remove(ctx, left, rows)
+	left, err := db.remove(ctx, left, rows, true)
 	if errors.Is(err, errNotPublished) {
 		r.done = nil
 		return nil
@@ -113,8 +113,9 @@ func (r *removal) budget(high, left int64, now time.Time) int64 {
 	return int64(rate * passed.Seconds())
 }
 
-// remove removes up to so many rows in ranges, and returns what is left to do.
-func (db *DB) remove(ctx context.Context, ranges []relay.Range, rows int64) ([]relay.Range, error) {
+// remove removes up to so many rows in ranges, with pauses if it is to be gentle,
+// and returns what is left to do.
+func (db *DB) remove(ctx context.Context, ranges []relay.Range, rows int64, gentle bool) ([]relay.Range, error) {
 	if rows <= 0 {
 		return ranges, nil
 	}
@@ -140,7 +141,7 @@ func (db *DB) remove(ctx context.Context, ranges []relay.Range, rows int64) ([]r
 		if !start.Before(end) {
 			break
 		}
-		if n == 0 {
+		if n == 0 || !gentle {
 			continue
 		}
 		// As long as the others had to put up with it.

@@ -34,6 +34,7 @@ func newSession(ctx context.Context, source *Source, fence int64, ttl time.Durat
 	if err != nil {
 		return nil, err
 	}
+	source.db.removal.reset()
 	s := &session{source: source, db: source.db, fence: fence, ttl: ttl, conn: conn}
 	s.signal, s.stopSignal = s.db.hub.Listen()
 	return s, nil
@@ -59,7 +60,12 @@ func (s *session) Renew(ctx context.Context) (relay.Renewal, error) {
 	if err != nil {
 		return relay.Renewal{}, fmt.Errorf("read the held keys of outbox %q: %w", s.source.name, err)
 	}
-	return relay.Renewal{Held: held}, nil
+	renewal := relay.Renewal{Held: held}
+	err = s.db.inbox.QueryRowContext(ctx, askedSQL).Scan(&renewal.Asked)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return relay.Renewal{}, fmt.Errorf("read what was asked of the relay of outbox %q: %w", s.source.name, err)
+	}
+	return renewal, nil
 }
 
 const releaseSQL = `UPDATE tidings_relay SET holder = '', expires_at = NULL WHERE source = ? AND fence = ?`

@@ -12,7 +12,7 @@ import (
 	"tidings.example/relay"
 )
 
-// Source is the outbox of a database as a polling relay sees it. The lease's
+// Source is the outbox of a database as a relay sees it. The lease's
 // time is the server's clock.
 type Source struct {
 	db   *DB
@@ -38,7 +38,7 @@ const (
 
 	countersSQL = `SELECT channel, counters FROM tidings_relay_counters WHERE source = ?`
 
-	plansSQL = `SELECT id, positions FROM tidings_relay_plan WHERE source = ? ORDER BY id`
+	plansSQL = `SELECT id, positions, aside FROM tidings_relay_plan WHERE source = ? ORDER BY id`
 
 	// By bytes, since text is compared as if it had no spaces at its end.
 	heldRowsSQL = `SELECT CAST(COALESCE(channel, '') AS BINARY) AS c, CAST(COALESCE(message_key, '') AS BINARY) AS k, MAX(retry_asked)
@@ -66,6 +66,9 @@ func (s *Source) acquire(ctx context.Context, holder string, ttl time.Duration) 
 	var state relay.State
 	err := s.db.inTx(ctx, func(ctx context.Context, tx *sql.Tx) (err error) {
 		if err = s.take(ctx, tx, holder, ttl, &state); err != nil {
+			return err
+		}
+		if err = readLogState(ctx, tx, &state); err != nil {
 			return err
 		}
 		if state.Now, err = s.db.identity(ctx, tx); err != nil {

@@ -56,6 +56,9 @@ const (
 // transaction before it: the log is one file. Removing published rows needs no sync: without it
 // they are published again, with the same numbers.
 func (s *session) Commit(ctx context.Context, c relay.Change) error {
+	if err := sqlstore.RefuseLog(&c); err != nil {
+		return err
+	}
 	sync := s.db.synchronous
 	if c.Plan != nil || c.Epoch != nil || len(c.SetAside) > 0 || len(c.Return) > 0 {
 		sync = "full"

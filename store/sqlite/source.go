@@ -33,7 +33,7 @@ const (
 
 	countersSQL = mark + `SELECT channel, counters FROM tidings_relay_counters WHERE source = ?`
 
-	plansSQL = mark + `SELECT id, positions FROM tidings_relay_plan WHERE source = ? ORDER BY id`
+	plansSQL = mark + `SELECT id, positions, 0 FROM tidings_relay_plan WHERE source = ? ORDER BY id`
 
 	heldRowsSQL = mark + `SELECT CAST(COALESCE(channel, '') AS TEXT), CAST(COALESCE(message_key, '') AS TEXT), MAX(retry_asked)
 	FROM tidings_outbox_aside GROUP BY 1, 2 ORDER BY 1, 2`
@@ -57,7 +57,7 @@ func (s *Source) acquire(ctx context.Context, holder string, ttl time.Duration) 
 	if err := tidings.ValidateName("source", s.name); err != nil {
 		return relay.State{}, err
 	}
-	var state relay.State
+	state := relay.State{Reading: relay.FromTable}
 	err := s.db.inTx(ctx, func(ctx context.Context, tx *sql.Tx) (err error) {
 		if err = s.take(ctx, tx, holder, ttl, &state); err != nil {
 			return err

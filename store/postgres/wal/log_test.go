@@ -1,0 +1,94 @@
+package wal_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"tidings.example/internal/servertest"
+	"tidings.example/outbox"
+	"tidings.example/relay"
+	"tidings.example/store/postgres"
+	"tidings.example/store/postgres/wal"
+	"tidings.example/store/storetest"
+)
+
+// open opens a database of the test's own, and drops its slot after the test.
+func open(t testing.TB) (*postgres.DB, string) {
+	t.Helper()
+	return openAt(t, servertest.PostgresDatabase(t))
+}
+
+func openAt(t testing.TB, url string) (*postgres.DB, string) {
+	t.Helper()
+	db, err := postgres.Open(t.Context(), postgres.Config{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	slot, _, err := db.LogNames(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		// A test that failed may have left a reader.
+		const end = `SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1 AND active_pid IS NOT NULL`
+		const drop = `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1`
+		for range 100 {
+			_, _ = db.Pool().Exec(context.Background(), end, slot)
+			if _, err = db.Pool().Exec(context.Background(), drop, slot); err == nil {
+				break
+			}
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db, slot
+}
+
+func TestLog(t *testing.T) {
+	t.Parallel()
+	storetest.RunLog(t, storetest.LogHarness[pgx.Tx]{Open: func(t *testing.T) storetest.LogDB[pgx.Tx] {
+		db, slot := open(t)
+		return storetest.LogDB[pgx.Tx]{
+			DB: storetest.DB[pgx.Tx]{
+				Outbox:   db.Outbox(),
+				Begin:    db.Pool().Begin,
+				Commit:   func(ctx context.Context, tx pgx.Tx) error { return tx.Commit(ctx) },
+				Rollback: func(ctx context.Context, tx pgx.Tx) error { return tx.Rollback(ctx) },
+				Relay:    db.Relay,
+				Inbox:    db.Inbox(),
+				Admin:    db.Admin(),
+			},
+			Log:       func(source string) relay.LogSource { return wal.New(db, source) },
+			Tableless: map[string]*outbox.Outbox[pgx.Tx]{},
+			Foreign: func(ctx context.Context, bytes int) error {
+				if _, err := db.Pool().Exec(ctx, `CREATE TABLE IF NOT EXISTS foreigners (b bytea)`); err != nil {
+					return err
+				}
+				random := make([]byte, 1<<20) // which cannot be compressed
+				for i := range random {
+					random[i] = byte(rand.Uint32())
+				}
+				for ; bytes > 0; bytes -= 1 << 20 {
+					if _, err := db.Pool().Exec(ctx, `INSERT INTO foreigners VALUES ($1)`, random); err != nil {
+						return err
+					}
+				}
+				return nil
+			},
+			Lose: func(ctx context.Context) error {
+				_, err := db.Pool().Exec(ctx, `SELECT pg_drop_replication_slot($1)`, slot)
+				return err
+			},
+		}
+	}})
+}

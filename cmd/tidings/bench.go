@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -52,6 +53,11 @@ func newOneBench(a *app, name, short string, run func(context.Context, bench.Opt
 	flags.IntVar(&o.Payload, "payload", o.Payload, "bytes of payload")
 	flags.IntVar(&o.Keys, "keys", o.Keys, "number of different keys")
 	flags.IntVar(&o.Workers, "workers", o.Workers, "transactions at the same time")
+	way := newChoice("", "table", "delete", "log")
+	if name == "append" {
+		flags.Var(way, "append", "where an append goes, as the URL's parameter of this name; default: the table")
+		cmd.Example += " --append log"
+	}
 	if broker {
 		addBrokerFlag(flags, &o.BrokerURL)
 		cmd.Example += " --broker-url kafka://host:9092"
@@ -69,6 +75,11 @@ func newOneBench(a *app, name, short string, run func(context.Context, bench.Opt
 		o.StoreURL, o.BrokerURL, o.Read = cmp.Or(source, o.StoreURL), cmp.Or(target, o.BrokerURL), read.value
 		if err := requireStore(o.StoreURL); err != nil {
 			return err
+		}
+		if o.Append = way.value; o.Append != "" {
+			o.StoreURL = withParameter(o.StoreURL, "append", o.Append)
+		} else if _, after, ok := strings.Cut(o.StoreURL, "append="); ok {
+			o.Append, _, _ = strings.Cut(after, "&")
 		}
 		if err := connect.CheckDatabaseURL(o.StoreURL); err != nil {
 			return err
@@ -103,4 +114,13 @@ func addRelayBenchFlags(flags *pflag.FlagSet, o *bench.Options, source, target *
 	flags.StringVar(target, "broker", "", "the same as --broker-url")
 	flags.Var(read, "read", "where the relay reads rows from; default: as the database says")
 	flags.BoolVar(&o.Kill, "kill", false, "then kill -9 a relay in mid-drain, twice: restarted at once, and with a standby")
+}
+
+// withParameter adds a parameter to a URL.
+func withParameter(url, name, value string) string {
+	mark := "?"
+	if strings.Contains(url, mark) {
+		mark = "&"
+	}
+	return url + mark + name + "=" + value
 }

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -25,10 +26,19 @@ func Append(ctx context.Context, o Options) (r *Report, err error) {
 		return nil, err
 	}
 	defer func() {
-		err = errors.Join(err, dropTable(context.WithoutCancel(ctx), db), empty(context.WithoutCancel(ctx), db))
+		ctx := context.WithoutCancel(ctx)
+		err = errors.Join(err, dropTable(ctx, db), empty(ctx, db))
+		if o.Append != "" && o.Append != "table" {
+			err = errors.Join(err, forget(ctx, db))
+		}
 	}()
+	if o.Append != "" && o.Append != "table" {
+		if err := readLog(ctx, db); err != nil {
+			return nil, err
+		}
+	}
 
-	r = newReport("append", db.Kind, "", "%d transactions of each kind, %d bytes of payload", o.Rows, o.Payload)
+	r = newReport("append", db.Kind, "", "%d transactions of each kind, %d bytes of payload, appended to: %s", o.Rows, o.Payload, cmp.Or(o.Append, "table"))
 	for _, workers := range []int{1, o.Workers} {
 		if workers == 1 && len(r.Figures) > 0 {
 			break

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"tidings.example/admin"
 	"tidings.example/internal/connect"
 	"tidings.example/relay"
 )
@@ -50,6 +51,41 @@ func (o *Options) settleReading(ctx context.Context, db *connect.Database) (rela
 		return "", errors.Join(waited, err, fmt.Errorf("the relay says: %s", said()))
 	}
 	return reading, nil
+}
+
+// forget lets the database forget the log that it keeps for the relays of a run.
+func forget(ctx context.Context, db *connect.Database) error {
+	if db.Log == nil {
+		return nil
+	}
+	err := db.Log.DropLog(ctx, admin.Action{Actor: "tidings bench", Reason: "the benchmark is over"})
+	if errors.Is(err, admin.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// readLog makes the log what rows are read from, with no relay, so that messages
+// may be appended past the table.
+func readLog(ctx context.Context, db *connect.Database) (err error) {
+	source, ok := db.Relay(sourceName).(relay.LogSource)
+	if !ok {
+		return connect.ErrNoLog
+	}
+	session, st, err := source.Acquire(ctx, "bench-append", time.Minute)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, session.Release(ctx)) }()
+	if st.Reading == relay.FromLog {
+		return nil
+	}
+	log, start, err := source.Tail(ctx, session, st)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.Close(ctx, false)) }()
+	return session.Commit(ctx, relay.Change{Reading: relay.FromLog, Log: &relay.Checkpoint{Position: start.Position}})
 }
 
 // bareLogReader reads and decodes what was appended since the saved position,

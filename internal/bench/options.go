@@ -32,6 +32,9 @@ type Options struct {
 	// Read is where the relay reads rows from: "table", "log", or empty for what
 	// the database says.
 	Read string
+	// Append is the way to append: "table", "delete", "log", or empty for what the
+	// URL says.
+	Append string
 	// Kill measures what comes after a kill -9 in mid-drain too.
 	Kill bool
 	// Progress gets a line now and then.

@@ -30,6 +30,7 @@ func Relay(ctx context.Context, o Options) (r *Report, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
+	defer func() { err = errors.Join(err, forget(context.WithoutCancel(ctx), db)) }()
 	reading, err := o.settleReading(ctx, db)
 	if err != nil {
 		return nil, err

@@ -58,11 +58,18 @@ func forget(ctx context.Context, db *connect.Database) error {
 	if db.Log == nil {
 		return nil
 	}
-	err := db.Log.DropLog(ctx, admin.Action{Actor: "tidings bench", Reason: "the benchmark is over"})
-	if errors.Is(err, admin.ErrNotFound) {
-		return nil
+	// The server takes a moment to see that a relay has gone.
+	err := waitFor(ctx, 10*time.Second, func() error {
+		err := db.Log.DropLog(ctx, admin.Action{Actor: "tidings bench", Reason: "the benchmark is over"})
+		if errors.Is(err, admin.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("free the log that is kept for the relays of this run: %w", err)
 	}
-	return err
+	return nil
 }
 
 // readLog makes the log what rows are read from, with no relay, so that messages

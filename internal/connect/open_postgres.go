@@ -3,7 +3,9 @@ package connect
 import (
 	"context"
 
+	"tidings.example/relay"
 	"tidings.example/store/postgres"
+	"tidings.example/store/postgres/wal"
 )
 
 // postgresParams are how messages are appended, which package postgres reads, those
@@ -30,6 +32,6 @@ func openPostgres(ctx context.Context, l location, _ Options) (*Database, error)
 	if err != nil {
 		return nil, err
 	}
-	return &Database{Kind: "postgres", SQL: db.SQL(), Outbox: db.OutboxSQL(), Inbox: db.InboxSQL(), Admin: db.Admin(),
-		Relay: db.Relay, Ready: db.Ready, Close: db.Close}, nil
+	return &Database{Kind: "postgres", SQL: db.SQL(), Outbox: db.OutboxSQL(), Inbox: db.InboxSQL(), Admin: db.Admin(), Log: db.Admin(),
+		Relay: func(source string) relay.Source { return wal.New(db, source) }, Ready: db.Ready, Close: db.Close}, nil
 }

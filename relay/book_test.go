@@ -29,6 +29,8 @@ type book struct {
 	counters map[string][]byte
 	plans    []Plan
 
+	bookLog // what the database's log has
+
 	reasons []string // of the epochs that were opened
 	swept   []Range  // of the last query without an After
 	wrong   []error  // what a relay must never ask for
@@ -36,7 +38,7 @@ type book struct {
 
 func newBook() *book {
 	return &book{rows: map[int64]Row{}, aside: map[int64]Row{}, held: map[HeldKey]bool{},
-		signal: make(chan struct{}, 1), identity: "db-1", counters: map[string][]byte{}}
+		signal: make(chan struct{}, 1), identity: "db-1", counters: map[string][]byte{}, bookLog: newBookLog()}
 }
 
 // position hands out the next position, as an insert does before its commit.
@@ -44,6 +46,7 @@ func (b *book) position() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.next++
+	b.open[b.next] = true
 	return b.next
 }
 
@@ -51,7 +54,9 @@ func (b *book) commit(rows ...Row) {
 	b.mu.Lock()
 	for _, r := range rows {
 		b.rows[r.Position] = r
+		delete(b.open, r.Position)
 	}
+	b.write(rows...)
 	b.mu.Unlock()
 	select {
 	case b.signal <- struct{}{}:
@@ -150,8 +155,7 @@ func (b *book) apply(c Change) error {
 	b.plans = slices.DeleteFunc(b.plans, func(p Plan) bool { return slices.Contains(c.DonePlans, p.ID) })
 	maps.Copy(b.counters, c.Counters)
 	for _, s := range c.SetAside {
-		b.aside[s.Position] = b.rows[s.Position]
-		delete(b.rows, s.Position)
+		b.moveAside(s)
 		// A request to retry the key stays.
 		key := HeldKey{Channel: s.Key.Channel, Key: s.Key.Key}
 		if _, there := b.held[key]; !there {
@@ -167,6 +171,7 @@ func (b *book) apply(c Change) error {
 		}
 		delete(b.held, key)
 	}
+	b.applyLog(c)
 	if c.Plan != nil {
 		b.plans = append(b.plans, *c.Plan)
 	}
@@ -186,9 +191,12 @@ func (b *book) allows(c Change) error {
 		}
 	}
 	for _, s := range c.SetAside {
-		if _, there := b.rows[s.Position]; !there {
+		if _, there := b.rows[s.Position]; !there && s.Row == nil {
 			return fmt.Errorf("row %d is set aside and not there", s.Position)
 		}
+		if _, there := b.aside[s.Position]; there {
+			return fmt.Errorf("row %d is set aside twice", s.Position)
+		}
 	}
-	return nil
+	return b.allowsLog(c)
 }

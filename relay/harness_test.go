@@ -56,8 +56,8 @@ func until(t tb, what string, holds func() bool) {
 
 // consistent checks what the broker holds: every number of a lane stands for
 // one message and every message for one number, no number is missing, and where
-// repetitions are left out, the numbers of a lane ascend. It returns the ids, in
-// order, per key.
+// repetitions are left out, the numbers of a lane ascend; all that within each
+// epoch. It returns the ids, in the order in which they first came, per key.
 func consistent(t tb, stored []tidings.Message) map[string][]string {
 	t.Helper()
 	type lane struct {
@@ -68,7 +68,8 @@ func consistent(t tb, stored []tidings.Message) map[string][]string {
 		lane
 		number uint64
 	}
-	byPlace, byID := map[place]string{}, map[string]place{}
+	type message struct{ epoch, id string }
+	byPlace, byID, seen := map[place]string{}, map[message]place{}, map[string]bool{}
 	count, highest := map[lane]uint64{}, map[lane]uint64{}
 	keys := map[string][]string{}
 	for _, m := range stored {
@@ -76,19 +77,22 @@ func consistent(t tb, stored []tidings.Message) map[string][]string {
 		if id, ok := byPlace[at]; ok && id != m.ID {
 			t.Fatalf("number %v stands for %s and for %s", at, id, m.ID)
 		}
-		if before, ok := byID[m.ID]; ok {
-			if before.epoch == at.epoch && before != at {
+		if before, ok := byID[message{at.epoch, m.ID}]; ok {
+			if before != at {
 				t.Fatalf("message %s has the numbers %v and %v", m.ID, before, at)
 			}
 			continue
 		}
-		byPlace[at], byID[m.ID] = m.ID, at
+		byPlace[at], byID[message{at.epoch, m.ID}] = m.ID, at
 		if highest[at.lane] > at.number {
 			t.Fatalf("number %d of lane %v follows %d", at.number, at.lane, highest[at.lane])
 		}
 		count[at.lane]++
 		highest[at.lane] = max(highest[at.lane], at.number)
-		keys[m.Key] = append(keys[m.Key], m.ID)
+		if !seen[m.ID] {
+			seen[m.ID] = true
+			keys[m.Key] = append(keys[m.Key], m.ID)
+		}
 	}
 	for l, n := range highest {
 		if count[l] != n {

@@ -26,11 +26,11 @@ func TestSameHolderTwiceDoesNotSpin(t *testing.T) {
 			<-time.After(100 * time.Millisecond)
 		}
 		until(t, "the outbox is empty", b.empty)
+		stop1()
+		stop2()
 		if b.fence > 200 {
 			t.Errorf("in 10 s the lease was taken %d times", b.fence)
 		}
-		stop1()
-		stop2()
 		consistent(t, broker.Messages("orders"))
 	})
 }

@@ -75,7 +75,7 @@ func (s *seat) Acquire(ctx context.Context, holder string, ttl time.Duration) (S
 		s.fence++
 		s.holder, s.expires, x.fence = holder, time.Now().Add(ttl), s.fence
 		st = State{Fence: s.fence, Epoch: s.epoch.Name, Lanes: s.epoch.Lanes, Identity: s.epoch.Identity, Now: s.identity,
-			Counters: maps.Clone(s.counters), Plans: slices.Clone(s.plans), Held: s.holds()}
+			Counters: maps.Clone(s.counters), Plans: slices.Clone(s.plans), Held: s.holds(), Reading: s.reading, Asked: s.asked, Log: s.checkpoint}
 		return nil
 	})
 	if err != nil {
@@ -96,7 +96,7 @@ func (x *sitting) Renew(ctx context.Context) (r Renewal, err error) {
 			return ErrFenced
 		}
 		x.expires = time.Now().Add(x.ttl)
-		r.Held = x.holds()
+		r.Held, r.Asked = x.holds(), x.asked
 		return nil
 	})
 	return r, err

@@ -23,7 +23,7 @@ func open(t testing.TB) (*postgres.DB, string) {
 
 func openAt(t testing.TB, url string) (*postgres.DB, string) {
 	t.Helper()
-	db, err := postgres.Open(t.Context(), postgres.Config{URL: url})
+	db, err := postgres.Open(t.Context(), postgres.Config{URL: url, MaxPayload: 16 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,6 +54,28 @@ func openAt(t testing.TB, url string) (*postgres.DB, string) {
 	return db, slot
 }
 
+// tableless opens the database once more for each way to append past the table.
+func tableless(t *testing.T, db *postgres.DB) map[string]*outbox.Outbox[pgx.Tx] {
+	t.Helper()
+	all := map[string]*outbox.Outbox[pgx.Tx]{}
+	for _, way := range []postgres.Append{postgres.AppendAndDelete, postgres.AppendToLog} {
+		if _, err := db.Pool().Exec(t.Context(), `UPDATE tidings_relay_log SET reading = 'log'`); err != nil {
+			t.Fatal(err)
+		}
+		other, err := postgres.OnPool(t.Context(), db.Pool(), postgres.Config{Append: way, MaxPayload: 16 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = other.Close() })
+		all[string(way)] = other.Outbox()
+	}
+	// The tests begin as every database does.
+	if _, err := db.Pool().Exec(t.Context(), `UPDATE tidings_relay_log SET reading = 'table'`); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
 func TestLog(t *testing.T) {
 	t.Parallel()
 	storetest.RunLog(t, storetest.LogHarness[pgx.Tx]{Open: func(t *testing.T) storetest.LogDB[pgx.Tx] {
@@ -69,7 +91,7 @@ func TestLog(t *testing.T) {
 				Admin:    db.Admin(),
 			},
 			Log:       func(source string) relay.LogSource { return wal.New(db, source) },
-			Tableless: map[string]*outbox.Outbox[pgx.Tx]{},
+			Tableless: tableless(t, db),
 			Foreign: func(ctx context.Context, bytes int) error {
 				if _, err := db.Pool().Exec(ctx, `CREATE TABLE IF NOT EXISTS foreigners (b bytea)`); err != nil {
 					return err

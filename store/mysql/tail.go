@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
-	"encoding/hex"
 	"errors"
 	"fmt"
 
@@ -48,17 +47,16 @@ func (a *LogAccess) Read(ctx context.Context, conn *sql.Conn, q relay.Query) ([]
 	return s.Read(ctx, q)
 }
 
-// lockName is the name of the server's lock that the connection of a holder
-// has, which reads the log. Locks belong to the server, not to a database.
-func (a *LogAccess) lockName() string {
+// lockName is the name of the server's lock that the connection of a holder has,
+// which reads the log with this fence. Locks belong to the server, not to a database.
+func (a *LogAccess) lockName(fence int64) string {
 	sum := sha256.Sum256([]byte(a.db.config.DBName))
-	return "tidings." + hex.EncodeToString(sum[:16])
+	return fmt.Sprintf("tidings.%x.%d", sum[:12], fence)
 }
 
 // HoldLock takes the lock that shows that the holder lives, on the session's own
-// connection: the server frees it when that connection ends. If a holder whose
-// lease is over still has it, on a connection that nobody has noticed to be
-// dead, that connection is killed. The session must be one of this package.
+// connection: the server frees it when that connection ends. The session must
+// be one of this package.
 //
 // The lock only makes a take-over quick. It protects nothing, so an error means
 // no more than that a take-over will wait for the end of the lease.
@@ -67,40 +65,31 @@ func (a *LogAccess) HoldLock(ctx context.Context, held relay.Session) error {
 	if !ok {
 		return fmt.Errorf("the session is a %T, not one of this store", held)
 	}
-	for range 3 {
-		var got sql.NullInt64
-		if err := s.conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, 1)", a.lockName()).Scan(&got); err != nil {
-			return fmt.Errorf("take the lock of the log's reader: %w", err)
-		}
-		if got.Int64 == 1 {
-			return nil
-		}
-		var other sql.NullInt64
-		if err := s.conn.QueryRowContext(ctx, "SELECT IS_USED_LOCK(?)", a.lockName()).Scan(&other); err != nil {
-			return fmt.Errorf("look for the last reader of the log: %w", err)
-		}
-		if other.Valid {
-			if _, err := a.db.inbox.ExecContext(ctx, fmt.Sprintf("KILL CONNECTION %d", other.Int64)); err != nil && code(err) != codeNoSuchThread {
-				return fmt.Errorf("end the connection of the last reader of the log: %w", err)
-			}
-		}
+	var got sql.NullInt64
+	err := s.conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, 0)", a.lockName(s.fence)).Scan(&got)
+	if err == nil && got.Int64 != 1 {
+		err = errors.New("another connection has it")
 	}
-	return errors.New("the lock of the log's reader is still held, though its connection was killed")
+	if err != nil {
+		return fmt.Errorf("take the lock of the log's reader: %w", err)
+	}
+	return nil
 }
-
-const codeNoSuchThread = 1094
 
 // Alone returns the fence of the lease, and whether its holder reads the log but
 // has no connection to the server any more: it is dead, or about to be fenced.
 func (a *LogAccess) Alone(ctx context.Context, source string) (fence int64, dead bool, err error) {
 	var reading string
-	var free sql.NullInt64
-	err = a.db.inbox.QueryRowContext(ctx, "SELECT fence, reading, IS_FREE_LOCK(?) FROM tidings_relay, tidings_relay_log WHERE source = ?",
-		a.lockName(), source).Scan(&fence, &reading, &free)
+	err = a.db.inbox.QueryRowContext(ctx, "SELECT fence, reading FROM tidings_relay, tidings_relay_log WHERE source = ?", source).Scan(&fence, &reading)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, false, nil
 	}
-	return fence, reading == string(relay.FromLog) && free.Int64 == 1, err
+	if err != nil || reading != string(relay.FromLog) {
+		return fence, false, err
+	}
+	var free sql.NullInt64
+	err = a.db.inbox.QueryRowContext(ctx, "SELECT IS_FREE_LOCK(?)", a.lockName(fence)).Scan(&free)
+	return fence, free.Int64 == 1, err
 }
 
 // EndLease ends the lease with this fence, as if its time were over.

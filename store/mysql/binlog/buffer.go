@@ -1,0 +1,149 @@
+package binlog
+
+import (
+	"net"
+	"sync"
+
+	"tidings.example/relay"
+)
+
+// An entry is what the reader hands over: a row, or that a place is reached.
+type entry struct {
+	row  relay.Row
+	size int // of the row in memory
+	// reached is set where this is no row: all rows before are of transactions
+	// that end here, and these transactions are executed.
+	reached bool
+	gtid    gtid
+	file    string
+	at      int64
+	columns layouts
+	// micros is when it was committed, in microseconds since 1970.
+	micros int64
+	// log is how many bytes of log the reader has seen.
+	log int64
+	// more transactions that are executed here, which do not fit into gtid.
+	more []gtid
+}
+
+// merge adds a later place to an entry that nobody has taken yet, if it can.
+func (e *entry) merge(later *entry) {
+	g := later.gtid
+	switch {
+	case g.last == 0:
+	case e.gtid.last == 0:
+		e.gtid = g
+	case e.gtid.joins(&g):
+		e.gtid.server, e.gtid.last = g.server, g.last
+	default:
+		joined := false
+		for i := range e.more {
+			if e.more[i].joins(&g) {
+				e.more[i].server, e.more[i].last, joined = g.server, g.last, true
+				break
+			}
+		}
+		if !joined {
+			e.more = append(e.more, g)
+		}
+	}
+	e.more = append(e.more, later.more...)
+	e.file, e.at, e.columns, e.micros, e.log = later.file, later.at, later.columns, later.micros, later.log
+}
+
+// buffer holds what was read and not taken yet, up to a number of bytes.
+type buffer struct {
+	mu      sync.Mutex
+	entries []entry
+	taken   int // so many from the front are taken
+	size    int
+	err     error
+	closed  bool
+	ready   chan struct{} // holds a token after entries have come, or an error
+	space   chan struct{} // holds a token after entries were taken
+}
+
+// bufferBytes bounds what waits for the relay. A single row may be larger.
+const bufferBytes = 4 << 20
+
+func newBuffer() *buffer {
+	return &buffer{ready: make(chan struct{}, 1), space: make(chan struct{}, 1)}
+}
+
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// put adds entries, and waits while there is no room.
+func (b *buffer) put(entries []entry) error {
+	size := 0
+	for i := range entries {
+		size += entries[i].size
+	}
+	b.mu.Lock()
+	for b.size > 0 && size > 0 && b.size+size > bufferBytes && !b.closed {
+		b.mu.Unlock()
+		<-b.space
+		b.mu.Lock()
+	}
+	defer b.mu.Unlock()
+	if b.closed {
+		return net.ErrClosed
+	}
+	for i := range entries {
+		if n := len(b.entries); entries[i].reached && n > b.taken && b.entries[n-1].reached {
+			b.entries[n-1].merge(&entries[i])
+			continue
+		}
+		b.entries = append(b.entries, entries[i])
+	}
+	b.size += size
+	poke(b.ready)
+	return nil
+}
+
+// fail ends the buffer: what is in it can still be taken.
+func (b *buffer) fail(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err == nil {
+		b.err = err
+	}
+	poke(b.ready)
+}
+
+// close wakes whoever waits.
+func (b *buffer) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	poke(b.space)
+}
+
+// take calls fn for entries from the front, as long as it returns true; the one
+// for which it returns false stays. It returns the error that ended the reading,
+// once all is taken.
+func (b *buffer) take(fn func(e *entry) bool) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	before := b.taken
+	for b.taken < len(b.entries) && fn(&b.entries[b.taken]) {
+		b.size -= b.entries[b.taken].size
+		b.entries[b.taken] = entry{}
+		b.taken++
+	}
+	if b.taken > before {
+		poke(b.space)
+	}
+	if b.taken == len(b.entries) || b.taken > 10_000 {
+		b.entries = b.entries[:copy(b.entries, b.entries[b.taken:])]
+		b.taken = 0
+	}
+	if len(b.entries) == 0 {
+		return b.err
+	}
+	return nil
+}

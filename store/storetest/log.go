@@ -495,7 +495,7 @@ func testLogTableless[Tx any](e *logEnv[Tx]) {
 	t := e.follow("one")
 	for name, other := range e.log.Tableless {
 		ms := []tidings.Message{message("a"), message("b"), message("")}
-		ms[1].Headers = map[string]string{"note": "\"x\"\n\\"}
+		ms[1].Headers = map[string]string{"note": "\"x\" ä\\"}
 		ms[1].Payload = []byte{0, '\n', 0xff, '\\'}
 		ms[2].Payload = []byte{}
 		e.inTx(func(tx Tx) error { return other.Append(e.ctx, tx, ms...) })

@@ -13,7 +13,9 @@ import (
 )
 
 const (
-	fenceSQL = `SELECT fence FROM tidings_relay WHERE source = ? FOR UPDATE`
+	fenceNowSQL = `SELECT fence FROM tidings_relay WHERE source = ?`
+
+	fenceSQL = fenceNowSQL + ` FOR UPDATE`
 
 	removeSQL = `DELETE FROM tidings_outbox WHERE `
 
@@ -67,12 +69,15 @@ func (s *session) Commit(ctx context.Context, c relay.Change) error {
 		return s.commitAtOnce(ctx, s.steps(c))
 	}
 	if c.Reading == relay.FromTable {
+		if err := s.holds(ctx, s.conn, fenceNowSQL); err != nil {
+			return err
+		}
 		if err := s.db.removeSaved(ctx); err != nil {
 			return fmt.Errorf("remove published rows: %w", err)
 		}
 	}
 	if c.Reading != "" || len(c.Return) > 0 {
-		defer s.db.removal.reset()
+		defer s.db.removal.stale.Store(true)
 	}
 	set, err := s.asideSteps(ctx, c.SetAside)
 	if err != nil {
@@ -90,12 +95,8 @@ func (s *session) Commit(ctx context.Context, c relay.Change) error {
 }
 
 func (s *session) apply(ctx context.Context, tx *sql.Tx, c relay.Change, setAside []step) error {
-	var fence int64
-	if err := tx.QueryRowContext(ctx, fenceSQL, s.source.name).Scan(&fence); err != nil {
+	if err := s.holds(ctx, tx, fenceSQL); err != nil {
 		return err
-	}
-	if fence != s.fence {
-		return relay.ErrFenced
 	}
 	// An epoch drops the counters and plans before it, so it comes first.
 	all := slices.Concat(s.epochSteps(c.Epoch), keepAsideSteps(c.KeepAside), setAside, returnSteps(c.Return), s.steps(c))
@@ -103,6 +104,18 @@ func (s *session) apply(ctx context.Context, tx *sql.Tx, c relay.Change, setAsid
 		return err
 	}
 	return s.switchReading(ctx, tx, c)
+}
+
+// holds returns ErrFenced if the lease is another's.
+func (s *session) holds(ctx context.Context, q rowQueryer, query string) error {
+	var fence int64
+	if err := q.QueryRowContext(ctx, query, s.source.name).Scan(&fence); err != nil {
+		return err
+	}
+	if fence != s.fence {
+		return relay.ErrFenced
+	}
+	return nil
 }
 
 func runSteps(ctx context.Context, tx *sql.Tx, steps []step) error {

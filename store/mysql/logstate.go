@@ -103,9 +103,9 @@ func removeSteps(ranges []relay.Range) []step {
 // removeSaved removes what is published by what is saved in many transactions,
 // so that little is left for the one that switches to the table.
 func (db *DB) removeSaved(ctx context.Context) error {
-	left, err := publishedAt(ctx, db.inbox, nil)
-	for err == nil && len(left) > 0 {
-		left, err = db.remove(ctx, left, sqlstore.Count(left), false)
+	published, err := publishedAt(ctx, db.inbox, nil)
+	if err == nil {
+		_, err = db.remove(ctx, published, nil)
 	}
 	if errors.Is(err, errNotPublished) {
 		return nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tidings.example/internal/sqlstore"
@@ -16,14 +17,13 @@ const (
 	// removeChunk bounds the rows that one transaction of RemovePublished
 	// removes, and so how long it holds locks.
 	removeChunk = 500
-	// removeTime bounds one call.
-	removeTime = 500 * time.Millisecond
 	// While a relay publishes more than busyRate rows/s, no more than calmRate
 	// rows/s are removed, or what keeps the table from growing beyond what is
-	// published in removeLag.
+	// published in removeLag. paceTime is how long it is watched to tell.
 	busyRate  = 10_000
 	calmRate  = 5_000
 	removeLag = 20 * time.Second
+	paceTime  = 100 * time.Millisecond
 )
 
 const (
@@ -45,18 +45,9 @@ const (
 // removal is what RemovePublished remembers between calls. It is never needed:
 // whoever knows nothing looks at the whole table once.
 type removal struct {
-	mu   sync.Mutex
-	done []relay.Range // where nothing is left
-	// The last call, to tell how busy the relay is.
-	high int64
-	at   time.Time
-}
-
-// reset forgets what is done, since rows may have come back.
-func (r *removal) reset() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.done, r.at = nil, time.Time{}
+	mu    sync.Mutex
+	done  []relay.Range // where nothing is left
+	stale atomic.Bool   // rows may have come back since
 }
 
 var errNotPublished = errors.New("the rows are not published by what is saved")
@@ -65,25 +56,23 @@ var errNotPublished = errors.New("the rows are not published by what is saved")
 // relay that reads the log and has saved the set with its checkpoint. What the
 // database has saved decides: rows that its set does not hold stay.
 //
-// It removes a few hundred rows in each transaction, with pauses, on a connection
-// of its own, and returns after at most half a second and one such transaction.
-// While much is published it only removes a little. So it is to be called again
-// with the latest set, once a second or more often, also when nothing new was published: it
-// asks the database nothing once all is removed. While another call runs it
-// returns at once. It may be killed at any time: what is left is removed later.
+// It returns when all rows of the set are removed, or ctx is done. It removes a few
+// hundred rows in each transaction, on a connection of its own, and rests as long
+// as each has taken; while much is published it only removes a little. It asks
+// the database nothing where an earlier call has removed all, and returns at once
+// while another call runs. It may be killed at any time: what is left is removed
+// later.
 func (db *DB) RemovePublished(ctx context.Context, set relay.PositionSet) error {
 	r := &db.removal
 	if !r.mu.TryLock() {
 		return nil
 	}
 	defer r.mu.Unlock()
-	published := sqlstore.PositionRanges(&set)
-	left := sqlstore.Without(published, r.done)
-	rows := r.budget(set.High, sqlstore.Count(left), time.Now())
-	if len(left) == 0 {
-		return nil
+	if r.stale.Swap(false) {
+		r.done = nil
 	}
-	left, err := db.remove(ctx, left, rows, true)
+	published := sqlstore.PositionRanges(&set)
+	left, err := db.remove(ctx, sqlstore.Without(published, r.done), &pace{})
 	if errors.Is(err, errNotPublished) {
 		r.done = nil
 		return nil
@@ -95,29 +84,35 @@ func (db *DB) RemovePublished(ctx context.Context, set relay.PositionSet) error 
 	return nil
 }
 
-// budget returns how many rows a call may remove.
-func (r *removal) budget(high, left int64, now time.Time) int64 {
-	last, passed := r.high, now.Sub(r.at)
-	if r.at.IsZero() { // nothing is known
-		r.high, r.at = high, now
-		return removeChunk
-	}
-	if passed < 50*time.Millisecond { // too short to tell
-		return 0
-	}
-	r.high, r.at = high, now
-	if float64(high-last) <= busyRate*passed.Seconds() {
-		return left
-	}
-	rate := max(calmRate, float64(left)/removeLag.Seconds())
-	return int64(rate * passed.Seconds())
+// A pace is how fast rows are removed. It watches how fast others are published.
+type pace struct {
+	high int64
+	at   time.Time
+	calm bool // little is published
 }
 
-// remove removes up to so many rows in ranges, with pauses if it is to be gentle,
-// and returns what is left to do.
-func (db *DB) remove(ctx context.Context, ranges []relay.Range, rows int64, gentle bool) ([]relay.Range, error) {
-	if rows <= 0 {
-		return ranges, nil
+// rest returns how long to rest after n rows have taken so long, where so many
+// positions are left to look at, and the highest published one is high.
+func (p *pace) rest(n, left, high int64, took time.Duration, now time.Time) time.Duration {
+	if p.at.IsZero() {
+		p.high, p.at = high, now
+	}
+	if passed := now.Sub(p.at); passed >= paceTime {
+		p.calm = float64(high-p.high) <= busyRate*passed.Seconds()
+		p.high, p.at = high, now
+	}
+	if p.calm {
+		return took
+	}
+	rate := max(calmRate, float64(left)/removeLag.Seconds())
+	return max(took, time.Duration(float64(n)/rate*float64(time.Second))-took)
+}
+
+// remove removes rows in ranges, without rests if p is nil, and returns what is
+// left to do after an error.
+func (db *DB) remove(ctx context.Context, ranges []relay.Range, p *pace) ([]relay.Range, error) {
+	if len(ranges) == 0 {
+		return nil, nil
 	}
 	conn, err := db.inbox.Conn(ctx)
 	if err != nil {
@@ -128,76 +123,76 @@ func (db *DB) remove(ctx context.Context, ranges []relay.Range, rows int64, gent
 		// Also where ctx is done: the connection goes back to the pool.
 		defer func() { _, _ = conn.ExecContext(context.WithoutCancel(ctx), usualLogSQL) }()
 	}
-	for end := time.Now().Add(removeTime); len(ranges) > 0 && rows > 0; {
+	for len(ranges) > 0 {
 		start := time.Now()
-		last, n, err := db.removeSome(ctx, conn, ranges[0])
+		last, n, high, err := db.removeSome(ctx, conn, ranges[0])
 		if err != nil {
 			return ranges, err
 		}
-		rows -= n
 		if ranges[0].First = last + 1; last == ranges[0].Last {
 			ranges = ranges[1:]
 		}
-		if !start.Before(end) {
-			break
-		}
-		if n == 0 || !gentle {
+		if n == 0 || p == nil {
 			continue
 		}
-		// As long as the others had to put up with it.
+		now := time.Now()
+		timer := time.NewTimer(p.rest(n, sqlstore.Count(ranges), high, now.Sub(start), now))
 		select {
-		case <-time.After(time.Since(start)):
+		case <-timer.C:
 		case <-ctx.Done():
+			timer.Stop()
 			return ranges, ctx.Err()
 		}
 	}
-	return ranges, nil
+	return nil, nil
 }
 
-// removeSome removes the first rows of a range, in one transaction, and returns
-// up to where nothing is left.
-func (db *DB) removeSome(ctx context.Context, conn *sql.Conn, r relay.Range) (last, n int64, err error) {
+// removeSome removes the first rows of a range, in one transaction. It returns up
+// to where nothing is left, how many rows it has removed, and the highest
+// position that is published by now.
+func (db *DB) removeSome(ctx context.Context, conn *sql.Conn, r relay.Range) (last, n, high int64, err error) {
 	last = r.Last
 	err = conn.QueryRowContext(ctx, chunkEndSQL, r.First, r.Last, removeChunk-1).Scan(&last)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
 	tx, err := conn.BeginTx(ctx, db.isolation())
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
 	defer func() { _ = tx.Rollback() }() // nothing after a commit
 	result, err := tx.ExecContext(ctx, removeChunkSQL, r.First, last)
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
 	if n, err = result.RowsAffected(); err != nil || n == 0 {
-		return last, 0, err
+		return last, 0, 0, err
 	}
 	// Rows first, then what is saved: so does a switch to the table.
-	if err := savedHolds(ctx, tx, relay.Range{First: r.First, Last: last}); err != nil {
-		return 0, 0, err
+	if high, err = savedHolds(ctx, tx, relay.Range{First: r.First, Last: last}); err != nil {
+		return 0, 0, 0, err
 	}
-	return last, n, tx.Commit()
+	return last, n, high, tx.Commit()
 }
 
-// savedHolds returns nil if all positions of the range are published by what is
-// saved, and keeps it so until the transaction ends.
-func savedHolds(ctx context.Context, tx *sql.Tx, r relay.Range) error {
+// savedHolds returns an error unless all positions of the range are published by
+// what is saved, keeps it so until the transaction ends, and returns the highest
+// of what is saved.
+func savedHolds(ctx context.Context, tx *sql.Tx, r relay.Range) (high int64, err error) {
 	var encoded []byte
-	err := tx.QueryRowContext(ctx, savedSetSQL).Scan(&encoded)
+	err = tx.QueryRowContext(ctx, savedSetSQL).Scan(&encoded)
 	if errors.Is(err, sql.ErrNoRows) {
-		return errNotPublished
+		return 0, errNotPublished
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
 	saved, err := relay.DecodePositionSet(encoded)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if len(sqlstore.Without([]relay.Range{r}, sqlstore.PositionRanges(&saved))) > 0 {
-		return errNotPublished
+		return 0, errNotPublished
 	}
-	return nil
+	return saved.High, nil
 }

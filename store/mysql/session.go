@@ -34,7 +34,7 @@ func newSession(ctx context.Context, source *Source, fence int64, ttl time.Durat
 	if err != nil {
 		return nil, err
 	}
-	source.db.removal.reset()
+	source.db.removal.stale.Store(true)
 	s := &session{source: source, db: source.db, fence: fence, ttl: ttl, conn: conn}
 	s.signal, s.stopSignal = s.db.hub.Listen()
 	return s, nil
@@ -70,10 +70,15 @@ func (s *session) Renew(ctx context.Context) (relay.Renewal, error) {
 
 const releaseSQL = `UPDATE tidings_relay SET holder = '', expires_at = NULL WHERE source = ? AND fence = ?`
 
+const freeLocksSQL = `DO RELEASE_ALL_LOCKS()`
+
 // Release gives up the lease, if it is still held, and the connection.
 func (s *session) Release(ctx context.Context) error {
 	s.stopSignal()
 	_, err := s.db.inbox.ExecContext(ctx, releaseSQL, s.source.name, s.fence)
+	// The connection may live on in the pool, and with it a reader's lock. An
+	// error is that of a lost connection.
+	_, _ = s.conn.ExecContext(ctx, freeLocksSQL)
 	if e := s.conn.Close(); !errors.Is(e, sql.ErrConnDone) { // else it was lost
 		err = errors.Join(err, e)
 	}

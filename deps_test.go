@@ -35,6 +35,7 @@ var allowed = map[string][]string{
 	"broker/kafka":       {"", "broker", "broker/internal", "admin", "internal"},
 	"broker/natsjs":      {"", "broker", "broker/internal", "admin", "internal"},
 	"store":              {"", "outbox", "relay", "inbox", "admin", "internal"},
+	"store/mysql/binlog": {"", "relay", "admin", "internal", "store/mysql"},
 	"store/postgres/wal": {"", "relay", "admin", "internal", "store/postgres"},
 	"store/storetest":    {"", "broker", "outbox", "relay", "inbox", "admin", "internal"},
 	"inbox/inboxtest":    {"", "broker", "outbox", "relay", "inbox", "admin", "internal"},

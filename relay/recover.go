@@ -12,9 +12,14 @@ import (
 func (l *poller) recover(ctx context.Context) error {
 	st := l.state
 	var plans []*inflight
+	var lost *Checkpoint
 	reason := newEpochReason(st)
-	if reason == "" && l.before != nil {
-		reason = l.before.reason
+	if l.before != nil && l.before.reason != "" {
+		// Only once: without its position the checkpoint is not found lost again.
+		lost = &Checkpoint{Published: st.Log.Published, Tableless: st.Log.Tableless}
+		if reason == "" {
+			reason = l.before.reason
+		}
 	}
 	if reason == "" {
 		numbering, err := newNumbering(l.cfg.Source.Name(), st)
@@ -29,7 +34,7 @@ func (l *poller) recover(ctx context.Context) error {
 	switch {
 	case reason != "":
 		plans = nil
-		if err := l.openEpoch(ctx, reason, nil); err != nil {
+		if err := l.openEpoch(ctx, reason, lost); err != nil {
 			return err
 		}
 		l.positions = newPositions(time.Now)

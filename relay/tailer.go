@@ -24,10 +24,11 @@ type tailer struct {
 	beside  chan struct{}      // closed when they have ended; nil before they begin
 
 	saver
-	began time.Time // when this relay took over
-	heard time.Time // when the log last gave something
-	sure  bool      // all that an earlier relay may have published was read
-	later string    // why to open a new epoch once that is so
+	began     time.Time // when this relay took over
+	heard     time.Time // when the log last gave something
+	committed time.Time // when that was committed, by the database's clock
+	sure      bool      // all that an earlier relay may have published was read
+	later     string    // why to open a new epoch once that is so
 	// retried is what was published of set-aside rows, and is to be removed.
 	retried finished
 }
@@ -87,7 +88,10 @@ func (t *tailer) takeOver(publishing context.Context) error {
 		if err := t.openEpoch(publishing, reason, &c); err != nil {
 			return err
 		}
-	case t.state.Lanes != t.cfg.Lanes:
+	case len(plans) > 0:
+		t.sure = true // while they were on their way nothing else was
+	}
+	if reason == "" && t.state.Lanes != t.cfg.Lanes {
 		t.later = lanesReason(t.state.Lanes, t.cfg.Lanes)
 	}
 	t.leads(len(plans), "position", string(t.trail.position))
@@ -160,7 +164,8 @@ func (t *tailer) step(active, publishing context.Context) error {
 		t.newEpoch, t.later = t.later, ""
 	}
 	to := t.wanted()
-	pause := to != "" || t.newEpoch != "" || len(t.holds.retries) > 0 || len(t.retried.plans) > 0 || t.retrying()
+	pause := t.newEpoch != "" || len(t.retried.plans) > 0 || t.retrying() ||
+		(to != "" || len(t.holds.retries) > 0) && t.isSure()
 	if pause && len(t.window.plans) == 0 {
 		return t.turnAside(publishing, to)
 	}
@@ -226,11 +231,16 @@ func (t *tailer) collect() {
 	}
 }
 
-// isSure tells whether all that an earlier relay may have published was read.
+// isSure tells whether all that an earlier relay may have published was read,
+// and has its numbers again: only then may others get the next ones. So it is
+// when this relay leads for a while, and what comes was committed since, or
+// nothing comes.
 func (t *tailer) isSure() bool {
-	if now := time.Now(); now.Sub(t.began) > clockMargin && now.Sub(t.heard) > clockMargin && len(t.batches) == 0 {
-		t.sure = true // nothing has come for long: this is the log's end
+	if t.sure || time.Since(t.began) < clockMargin {
+		return t.sure
 	}
+	quiet := time.Since(t.heard) > clockMargin && len(t.batches) == 0
+	t.sure = quiet || t.committed.After(t.began.Add(clockMargin))
 	return t.sure
 }
 

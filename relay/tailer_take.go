@@ -18,10 +18,7 @@ func (e *renumberError) Error() string { return e.reason }
 // published are set aside, which must be durable before anything behind them in
 // their lanes is published: it has a number that depends on that.
 func (t *tailer) takeUp(publishing context.Context, b LogBatch) error {
-	t.heard = time.Now()
-	if b.Committed.After(t.began.Add(clockMargin)) {
-		t.sure = true
-	}
+	t.heard, t.committed = time.Now(), b.Committed
 	p := &inflight{messages: make([]*tidings.Message, 0, len(b.Rows))}
 	var aside []SetAside
 	for i := range b.Rows {
@@ -68,7 +65,7 @@ func (t *tailer) takeRow(ctx context.Context, row *Row, p *inflight) (*SetAside,
 			return nil, nil
 		}
 		// The broker may have taken before what it refuses now.
-		kept = refused && !t.sure
+		kept = refused && !t.isSure()
 		if kept {
 			t.numbering.stamp(m)
 			p.piece.holes = append(p.piece.holes, m)

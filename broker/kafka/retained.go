@@ -59,9 +59,10 @@ func (b *Broker) readRetained(ctx context.Context, channel string, r broker.Time
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxWait(100*time.Millisecond),
-		kgo.FetchMaxBytes(8<<20),
-		kgo.FetchMaxPartitionBytes(2<<20),
-		kgo.MaxConcurrentFetches(2),
+		// What is fetched is compressed, and may be many times as large in memory.
+		kgo.FetchMaxBytes(1<<20),
+		kgo.FetchMaxPartitionBytes(256<<10),
+		kgo.MaxConcurrentFetches(1),
 		// Where a transaction's markers, or records that it took back, are all that
 		// is left, this is what tells that the end was reached.
 		kgo.KeepControlRecords(),

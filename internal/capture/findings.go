@@ -21,7 +21,7 @@ func Findings(all []admin.Captured, err error) []admin.Finding {
 			f.Status, f.Detail = admin.Fail, name+": "+strings.Join(c.Problems, "; ")
 			f.Advice = "run tidings capture install for the table again, with the settings of tidings capture show"
 		case len(c.Warnings) > 0:
-			f.Status, f.Detail = admin.Warn, name+": "+strings.Join(c.Warnings, "; ")
+			f.Status, f.Detail = admin.Warn, f.Detail+"; "+strings.Join(c.Warnings, "; ")
 			f.Advice = "see docs/capture.md; nothing is wrong if the service does not do that"
 		}
 		found = append(found, f)

@@ -17,6 +17,12 @@ var act = admin.Action{Actor: "test", Reason: "test"}
 // eachStore runs a test on an empty database of each kind, with the tables of Tidings.
 func eachStore(t *testing.T, test func(t *testing.T, db *connect.Database)) {
 	t.Helper()
+	eachURL(t, func(t *testing.T, db *connect.Database, _ string) { test(t, db) })
+}
+
+// eachURL is eachStore for tests that connect by themselves too.
+func eachURL(t *testing.T, test func(t *testing.T, db *connect.Database, url string)) {
+	t.Helper()
 	for kind, newURL := range map[string]func(t *testing.T) string{
 		"sqlite":   func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "test.db") },
 		"postgres": func(t *testing.T) string { return servertest.PostgresSchema(t) },
@@ -24,7 +30,8 @@ func eachStore(t *testing.T, test func(t *testing.T, db *connect.Database)) {
 	} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			db, err := connect.OpenDatabase(t.Context(), newURL(t), connect.Options{Create: true})
+			url := newURL(t)
+			db, err := connect.OpenDatabase(t.Context(), url, connect.Options{Create: true})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -32,7 +39,7 @@ func eachStore(t *testing.T, test func(t *testing.T, db *connect.Database)) {
 			if _, err := db.Admin.Migrate(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			test(t, db)
+			test(t, db, url)
 		})
 	}
 }

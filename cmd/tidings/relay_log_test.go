@@ -16,6 +16,7 @@ func eachLog(t *testing.T, test func(t *testing.T, url string)) {
 	t.Helper()
 	for kind, newURL := range map[string]func(t *testing.T) string{
 		"postgres": func(t *testing.T) string { return servertest.PostgresDatabase(t) },
+		"mysql":    func(t *testing.T) string { return servertest.MySQLDatabase(t) },
 	} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()

@@ -3,7 +3,9 @@ package connect
 import (
 	"context"
 
+	"tidings.example/relay"
 	"tidings.example/store/mysql"
+	"tidings.example/store/mysql/binlog"
 )
 
 // mysqlParams are those that package mysql reads from its URL.
@@ -29,6 +31,16 @@ func openMySQL(ctx context.Context, l location, _ Options) (*Database, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Database{Kind: "mysql", SQL: db.SQL(), Outbox: db.Outbox(), Inbox: db.Inbox(), Admin: db.Admin(),
-		Relay: db.Relay, Ready: db.Ready, Close: db.Close}, nil
+	return &Database{Kind: "mysql", SQL: db.SQL(), Outbox: db.Outbox(), Inbox: db.Inbox(), Admin: db.Admin(), Log: db.Admin(),
+		Relay: func(source string) relay.Source { return readsBinlog(db, source) }, Ready: db.Ready, Close: db.Close}, nil
+}
+
+// readsBinlog is the outbox for a relay that can read the binary log.
+func readsBinlog(db *mysql.DB, source string) relay.Source {
+	s, err := binlog.New(db, source, binlog.Options{})
+	if err != nil {
+		// Only a pool that mysql.Open did not make has no settings for a reader.
+		return db.Relay(source)
+	}
+	return s
 }

@@ -45,7 +45,7 @@ postgres_command() {
   COMMAND=("$(postgres_bin)/postgres" -D "$BASE/postgres/data" -p "$(port_of postgres)"
     -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c wal_level=logical
     -c max_replication_slots=50 -c max_wal_senders=50 -c max_connections=300
-    -c max_slot_wal_keep_size=4GB -c "log_line_prefix=%m [%p] %q%u@%d ")
+    -c "max_slot_wal_keep_size=${TIDINGS_POSTGRES_KEEP:-4GB}" -c "log_line_prefix=%m [%p] %q%u@%d ")
 }
 postgres_workdir() { printf '%s' "$BASE/postgres/data"; }
 

@@ -257,7 +257,7 @@ func (p *proxy) close() {
 
 // TestServerStopsAndLosesTheLog has a server of its own.
 func TestServerStopsAndLosesTheLog(t *testing.T) {
-	t.Parallel()
+	t.Setenv("TIDINGS_POSTGRES_KEEP", "1MB")
 	servers := servertest.Private(t, "postgres")
 	db, slot := openAt(t, servers.URL("postgres"))
 	src := wal.New(db, "shop")
@@ -284,8 +284,6 @@ func TestServerStopsAndLosesTheLog(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	exec(t, db, `ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'`)
-	exec(t, db, `SELECT pg_reload_conf()`)
 	exec(t, db, `CREATE TABLE others (t text)`)
 	until(t, "the loss of the slot", func() bool {
 		exec(t, db, `INSERT INTO others SELECT md5(i::text) FROM generate_series(1, 100000) AS i`)

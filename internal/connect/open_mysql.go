@@ -32,15 +32,5 @@ func openMySQL(ctx context.Context, l location, _ Options) (*Database, error) {
 		return nil, err
 	}
 	return &Database{Kind: "mysql", SQL: db.SQL(), Outbox: db.Outbox(), Inbox: db.Inbox(), Admin: db.Admin(), Log: db.Admin(),
-		Relay: func(source string) relay.Source { return readsBinlog(db, source) }, Ready: db.Ready, Close: db.Close}, nil
-}
-
-// readsBinlog is the outbox for a relay that can read the binary log.
-func readsBinlog(db *mysql.DB, source string) relay.Source {
-	s, err := binlog.New(db, source, binlog.Options{})
-	if err != nil {
-		// Only a pool that mysql.Open did not make has no settings for a reader.
-		return db.Relay(source)
-	}
-	return s
+		Relay: func(source string) relay.Source { return binlog.New(db, source, binlog.Options{}) }, Ready: db.Ready, Close: db.Close}, nil
 }

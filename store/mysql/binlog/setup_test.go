@@ -78,11 +78,7 @@ func exec(t testing.TB, db *mysql.DB, statements ...string) {
 // source returns a source; by file or by GTID.
 func source(t testing.TB, db *mysql.DB, byFile bool) *Source {
 	t.Helper()
-	s, err := New(db, "test", Options{byFile: byFile})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return New(db, "test", Options{byFile: byFile})
 }
 
 // A following is an open log.
@@ -136,7 +132,11 @@ func (f *following) batches(n, limit int) []relay.LogBatch {
 		b, err := f.Next(ctx, limit, 1<<20)
 		cancel()
 		if err != nil {
-			f.t.Fatalf("after %d of %d rows: %v", got, n, err)
+			var had []string
+			for _, b := range all {
+				had = append(had, keys(b.Rows)...)
+			}
+			f.t.Fatalf("after %d of %d rows, %.100q: %v", got, n, had, err)
 		}
 		got += len(b.Rows)
 		all = append(all, b)
@@ -222,3 +222,5 @@ func on(t testing.TB, c *sql.Conn, statements ...string) {
 func message(key string) tidings.Message {
 	return tidings.Message{Channel: "orders", Key: key, Type: "OrderCreated", Payload: []byte(`{"total":12.34}`)}
 }
+
+func everything() relay.Query { return relay.Query{Limit: 1000} }

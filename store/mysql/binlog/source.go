@@ -17,6 +17,7 @@ type Source struct {
 	relay.Source
 	db       *mysql.DB
 	access   *mysql.LogAccess
+	unable   error // why there is no access
 	options  Options
 	database string
 
@@ -48,15 +49,14 @@ type Options struct {
 var _ relay.LogSource = (*Source)(nil)
 
 // New returns the outbox of db under the name of its source, as db.Relay does,
-// for a relay that reads it from the log. The error says so where db has no
-// settings for connections of its own: see mysql.Open.
-func New(db *mysql.DB, source string, options Options) (*Source, error) {
-	access, err := db.LogAccess()
-	if err != nil {
-		return nil, err
+// for a relay that reads it from the log. Where db has no settings for
+// connections of its own (see mysql.New), only the table can be read: Tail returns an error that says so.
+func New(db *mysql.DB, source string, options Options) *Source {
+	s := &Source{Source: db.Relay(source), db: db, options: options}
+	if s.access, s.unable = db.LogAccess(); s.unable == nil {
+		s.database = s.access.Config().DBName
 	}
-	return &Source{Source: db.Relay(source), db: db, access: access, options: options,
-		database: access.Config().DBName}, nil
+	return s
 }
 
 // alonePatience is how long a holder must have been without a connection.
@@ -67,6 +67,9 @@ const alonePatience = 200 * time.Millisecond
 // dead, and its lease is taken: this needs two calls.
 func (s *Source) Acquire(ctx context.Context, holder string, ttl time.Duration) (relay.Session, relay.State, error) {
 	session, st, err := s.Source.Acquire(ctx, holder, ttl)
+	if s.unable != nil {
+		return session, st, err
+	}
 	var held *relay.HeldError
 	if errors.As(err, &held) && s.dead(ctx) {
 		session, st, err = s.Source.Acquire(ctx, holder, ttl)

@@ -39,13 +39,7 @@ func subject(t *testing.T, byFile bool) storetest.LogDB[*sql.Tx] {
 			Commit:   func(_ context.Context, tx *sql.Tx) error { return tx.Commit() },
 			Rollback: func(_ context.Context, tx *sql.Tx) error { return tx.Rollback() },
 		},
-		Log: func(name string) relay.LogSource {
-			s, err := New(db, name, Options{byFile: byFile})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return s
-		},
+		Log: func(name string) relay.LogSource { return New(db, name, Options{byFile: byFile}) },
 		Foreign: func(ctx context.Context, bytes int) error {
 			for ; bytes > 0; bytes -= 1 << 20 {
 				if _, err := db.SQL().ExecContext(ctx, "INSERT INTO foreign_table (content) VALUES (REPEAT('x', 1048576))"); err != nil {

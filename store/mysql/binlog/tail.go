@@ -23,6 +23,9 @@ func (s *Source) Tail(ctx context.Context, session relay.Session, st relay.State
 }
 
 func (s *Source) tail(ctx context.Context, st relay.State) (*Log, relay.Start, error) {
+	if s.unable != nil {
+		return nil, relay.Start{}, s.unable
+	}
 	v, err := s.settings(ctx)
 	if err != nil {
 		return nil, relay.Start{}, s.explain(err)

@@ -29,7 +29,7 @@ type Capture interface {
 
 // A CaptureSpec says what to capture. Table and Channel are required.
 type CaptureSpec struct {
-	// Schema of the table; default: where the tables of Tidings are.
+	// Schema of the table (MySQL: its database); default: the connection's.
 	Schema string
 	Table  string
 	// Channel of the messages.

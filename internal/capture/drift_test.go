@@ -80,6 +80,39 @@ func TestDoctorFindsChangedColumns(t *testing.T) {
 	})
 }
 
+// TestNewTableOfAnOldName: what was installed for the old table stays its own.
+func TestNewTableOfAnOldName(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, db *connect.Database) {
+		exec(t, db, customers)
+		install(t, db, spec)
+		exec(t, db, `ALTER TABLE customers RENAME TO old_customers`)
+		exec(t, db, customers)
+		other := admin.CaptureSpec{Table: "customers", Channel: "others"}
+		if _, _, err := db.Admin.InstallCapture(t.Context(), other, act); err == nil {
+			t.Fatal("the triggers of a renamed table were taken over")
+		}
+		exec(t, db, `INSERT INTO old_customers (id) VALUES (1)`)
+		exec(t, db, `INSERT INTO customers (id) VALUES (2)`)
+		if m := one(t, db); m.Channel != "customers.changes" || m.Key.String != "1" {
+			t.Errorf("captured %+v", m)
+		}
+		renamed := spec
+		renamed.Table = "old_customers"
+		install(t, db, renamed)
+		install(t, db, other)
+		exec(t, db, `DELETE FROM old_customers`)
+		exec(t, db, `DELETE FROM customers`)
+		if got := take(t, db); len(got) != 2 || got[0].Channel != "customers.changes" || got[1].Channel != "others" {
+			t.Errorf("captured %+v", got)
+		}
+		// A table that was dropped is in nobody's way.
+		exec(t, db, `DROP TABLE customers`)
+		exec(t, db, customers)
+		install(t, db, other)
+	})
+}
+
 // TestColumnsInUseAreKept: no change of a row is lost silently.
 func TestColumnsInUseAreKept(t *testing.T) {
 	t.Parallel()

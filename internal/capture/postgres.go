@@ -51,7 +51,11 @@ func (d Postgres) Install(p *Plan) []string {
 	}
 	body += "    END IF;\n    RETURN NULL;\nEND"
 	all := []string{
-		"CREATE OR REPLACE FUNCTION " + function + "() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER\n" +
+		// One that a dropped table has left. It fails where a table that has
+		// been renamed uses it: replaced, it would send that table's rows under
+		// this one's name.
+		"DROP FUNCTION IF EXISTS " + function + "()",
+		"CREATE FUNCTION " + function + "() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER\n" +
 			"SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO' SET intervalstyle = 'iso_8601' SET extra_float_digits = 1\n" +
 			"AS " + d.String(body),
 		"REVOKE ALL ON FUNCTION " + function + "() FROM PUBLIC",

@@ -38,7 +38,8 @@ const (
 	captureTriggersSQL = `SELECT n.nspname, c.relname, c.oid, t.tgname, t.tgenabled IN ('O', 'A'), fn.nspname, f.proname, f.prosrc
 	FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 	JOIN pg_proc f ON f.oid = t.tgfoid JOIN pg_namespace fn ON fn.oid = f.pronamespace
-	WHERE NOT t.tgisinternal AND NOT c.relispartition AND t.tgname LIKE 'tidings\_capture\_%' AND fn.nspname = current_schema()
+	WHERE NOT t.tgisinternal AND NOT c.relispartition AND t.tgname LIKE 'tidings\_capture\_%'
+		AND fn.oid = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('tidings_outbox'))
 		AND f.proname LIKE 'tidings\_capture\_%' ORDER BY 1, 2, 4`
 )
 

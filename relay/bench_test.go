@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -91,3 +92,57 @@ func (s *stream) Wait(ctx context.Context, idle time.Duration) error {
 	sleep(ctx, min(idle, time.Millisecond))
 	return nil
 }
+
+// BenchmarkTail is the same for rows that come from the log.
+func BenchmarkTail(b *testing.B) {
+	source := &logStream{stream: newStream(b.N)}
+	r, err := New(Config{Source: source, Broker: acker{}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(b.Context())
+	source.drained = stop
+	b.ReportAllocs()
+	b.ResetTimer()
+	if err := r.Run(ctx); err != nil {
+		b.Fatal(err)
+	}
+	if s := r.Stats(); s.Published != uint64(b.N) {
+		b.Fatalf("published %d of %d", s.Published, b.N)
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+}
+
+// logStream gives the rows of a stream as a log; its position is the number of
+// rows.
+type logStream struct{ *stream }
+
+func (s *logStream) Acquire(context.Context, string, time.Duration) (Session, State, error) {
+	return s, State{Reading: FromLog, Epoch: "e", Lanes: tidings.DefaultLanes, Log: Checkpoint{Position: []byte("0")}}, nil
+}
+
+func (s *logStream) Tail(context.Context, Session, State) (Log, Start, error) {
+	return s, Start{}, nil
+}
+
+func (s *logStream) Commit(_ context.Context, c Change) error {
+	if string(c.Log.Position) == strconv.Itoa(s.n) {
+		s.drained()
+	}
+	return nil
+}
+
+func (s *logStream) Next(ctx context.Context, limit, bytes int) (LogBatch, error) {
+	if s.read == int64(s.n) {
+		<-ctx.Done()
+		return LogBatch{}, ctx.Err()
+	}
+	rows, err := s.Read(ctx, Query{Limit: limit, Bytes: bytes})
+	return LogBatch{Rows: rows, End: strconv.AppendInt(nil, s.read, 10), Floor: s.read}, err
+}
+
+func (s *logStream) Before(context.Context, Query) ([]Row, error)     { return nil, nil }
+func (s *logStream) Aside(context.Context, AsideQuery) ([]Row, error) { return nil, nil }
+func (s *logStream) Confirm(Checkpoint)                               {}
+func (s *logStream) Lag(context.Context) (Lag, error)                 { return Lag{}, nil }
+func (s *logStream) Close(context.Context, bool) error                { return nil }

@@ -116,7 +116,8 @@ func (b *book) settled() bool {
 	if b.readingNow() == FromTable {
 		return len(b.rows) == 0
 	}
-	return b.savedNow() == len(b.log) && len(b.plans) == 0
+	at := b.savedNow()
+	return at >= 0 && len(b.plans) == 0 && !slices.ContainsFunc(b.log[at:], func(e entry) bool { return !e.foreign })
 }
 
 func (b *book) readingNow() Reading {
@@ -138,6 +139,7 @@ func (b *book) moveAside(s SetAside) {
 		row.Position = b.next
 	}
 	b.aside[row.Position] = row
+	b.asideOrder = slices.DeleteFunc(b.asideOrder, func(p int64) bool { return p == row.Position })
 	b.asideOrder = append(b.asideOrder, row.Position)
 }
 

@@ -22,10 +22,12 @@ type appending struct {
 const (
 	deleteOneSQL = `DELETE FROM tidings_outbox_log WHERE position = ?`
 
-	deleteSomeSQL = `DELETE FROM tidings_outbox_log WHERE position IN (`
+	// The table always looks empty to the optimizer, which would then read all
+	// of it and wait for the rows of other transactions. Here it looks up each row.
+	deleteSomeSQL = `DELETE l FROM (SELECT ? AS position%s) p
+	STRAIGHT_JOIN tidings_outbox_log l FORCE INDEX (PRIMARY) ON l.position = p.position`
 
-	// readingOfSQL returns nothing where the tables are missing, and NULL
-	// engines where the server does not have the table's.
+	// The engine is NULL where the server does not have it any more.
 	engineSQL = `SELECT COALESCE(engine, ''), @@auto_increment_increment FROM information_schema.tables
 	WHERE table_schema = DATABASE() AND table_name = 'tidings_outbox_log'`
 
@@ -48,7 +50,7 @@ func (a *appending) insert(ctx context.Context, tx *sql.Tx, n int, args []any) e
 	}
 	query = deleteOneSQL
 	if n > 1 {
-		query = deleteSomeSQL + repeat("?", ", ", n) + ")"
+		query = fmt.Sprintf(deleteSomeSQL, strings.Repeat(" UNION ALL SELECT ?", n-1))
 	}
 	// The server hands out the positions of one statement together.
 	positions := make([]any, n)

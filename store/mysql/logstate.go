@@ -67,7 +67,7 @@ func (s *session) switchReading(ctx context.Context, tx *sql.Tx, c relay.Change)
 		if err != nil {
 			return err
 		}
-		steps = append(removeSteps(published), step{query: forgetLogSQL})
+		steps = append(removeRanges(published), step{query: forgetLogSQL})
 	}
 	return runSteps(ctx, tx, append(steps, step{readingSQL, []any{string(c.Reading)}}))
 }
@@ -86,6 +86,16 @@ func publishedAt(ctx context.Context, q rowQueryer, c *relay.Checkpoint) ([]rela
 		return nil, fmt.Errorf("read the saved checkpoint: %w", err)
 	}
 	return sqlstore.PositionRanges(&set), nil
+}
+
+// removeRanges remove rows whose neighbours may not be committed: each statement
+// reads its range and nothing else.
+func removeRanges(ranges []relay.Range) []step {
+	steps := make([]step, 0, len(ranges))
+	for _, r := range ranges {
+		steps = append(steps, step{removeChunkSQL, []any{r.First, r.Last}})
+	}
+	return steps
 }
 
 func removeSteps(ranges []relay.Range) []step {

@@ -30,7 +30,8 @@ const (
 	// The end of a chunk of the first so many rows of a range.
 	chunkEndSQL = `SELECT position FROM tidings_outbox WHERE position BETWEEN ? AND ? ORDER BY position LIMIT 1 OFFSET ?`
 
-	removeChunkSQL = `DELETE FROM tidings_outbox WHERE position BETWEEN ? AND ?`
+	// A scan of the whole table would wait for rows that are not committed.
+	removeChunkSQL = `DELETE tidings_outbox FROM tidings_outbox FORCE INDEX (PRIMARY) WHERE position BETWEEN ? AND ?`
 
 	// The lock keeps a switch to the table, after which a row may come back at
 	// its old position, from happening before the transaction ends.

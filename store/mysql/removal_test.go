@@ -165,6 +165,15 @@ func TestRemovePublishedBesideOthers(t *testing.T) {
 			}
 		})
 	}
+	// Somebody takes long: removals do not wait for it.
+	open, err := db.sql.Begin()
+	if err == nil {
+		_, err = open.Exec("INSERT INTO tidings_outbox (position, channel, type, payload) VALUES (10000, 'orders', 'T', '')")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = open.Rollback() }()
 	const rounds, each = 40, 50
 	for round := int64(0); round < rounds; round++ {
 		insertAt(t, db, span(round*each+1, (round+1)*each)...)

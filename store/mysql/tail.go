@@ -47,9 +47,9 @@ func (a *LogAccess) Read(ctx context.Context, conn *sql.Conn, q relay.Query) ([]
 	return s.Read(ctx, q)
 }
 
-// lockName is the name of the server's lock that the connection of a holder has,
+// LockName is the name of the server's lock that the connection of a holder has,
 // which reads the log with this fence. Locks belong to the server, not to a database.
-func (a *LogAccess) lockName(fence int64) string {
+func (a *LogAccess) LockName(fence int64) string {
 	sum := sha256.Sum256([]byte(a.db.config.DBName))
 	return fmt.Sprintf("tidings.%x.%d", sum[:12], fence)
 }
@@ -66,7 +66,7 @@ func (a *LogAccess) HoldLock(ctx context.Context, held relay.Session) error {
 		return fmt.Errorf("the session is a %T, not one of this store", held)
 	}
 	var got sql.NullInt64
-	err := s.conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, 0)", a.lockName(s.fence)).Scan(&got)
+	err := s.conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, 0)", a.LockName(s.fence)).Scan(&got)
 	if err == nil && got.Int64 != 1 {
 		err = errors.New("another connection has it")
 	}
@@ -88,7 +88,7 @@ func (a *LogAccess) Alone(ctx context.Context, source string) (fence int64, dead
 		return fence, false, err
 	}
 	var free sql.NullInt64
-	err = a.db.inbox.QueryRowContext(ctx, "SELECT IS_FREE_LOCK(?)", a.lockName(fence)).Scan(&free)
+	err = a.db.inbox.QueryRowContext(ctx, "SELECT IS_FREE_LOCK(?)", a.LockName(fence)).Scan(&free)
 	return fence, free.Int64 == 1, err
 }
 

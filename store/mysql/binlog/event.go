@@ -150,9 +150,7 @@ func (r *reader) xa(rest string, h *replication.EventHeader) error {
 }
 
 // normalXID is an id as xidText writes it.
-func normalXID(s string) string {
-	return "X" + strings.ToLower(strings.ReplaceAll(strings.Join(strings.Fields(s), ""), "x'", "X'"))[1:]
-}
+func normalXID(s string) string { return strings.ToLower(strings.Join(strings.Fields(s), "")) }
 
 func (r *reader) rollbackTo(name string) error {
 	mark, ok := r.tx.marks[name]

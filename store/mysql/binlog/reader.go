@@ -212,9 +212,10 @@ func (r *reader) reached(g gtid, micros int64) error {
 	return err
 }
 
-// xidText is the id of an XA transaction as statements in the log write it.
+// xidText is the id of an XA transaction as statements in the log write it, in
+// lower case.
 func xidText(format uint64, global, branch []byte) string {
-	return fmt.Sprintf("X'%s',X'%s',%d", hex.EncodeToString(global), hex.EncodeToString(branch), format)
+	return fmt.Sprintf("x'%s',x'%s',%d", hex.EncodeToString(global), hex.EncodeToString(branch), format)
 }
 
 // prepare is the end of the first phase of an XA transaction: its rows are not

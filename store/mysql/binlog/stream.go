@@ -140,7 +140,9 @@ func (s *Source) close(st *stream) {
 
 // patientConn gives up a connection that is silent, counted from when it is
 // read: not while the reader itself waits.
-type patientConn struct{ net.Conn }
+type patientConn struct {
+	net.Conn
+}
 
 func (c *patientConn) Read(b []byte) (int, error) {
 	if err := c.SetReadDeadline(time.Now().Add(silence)); err != nil {
@@ -191,11 +193,16 @@ func code(err error) uint16 {
 	return 0
 }
 
+const lacks = "the user lacks a privilege for the binary log"
+
 // explain names what to do about an error of the server.
 func (s *Source) explain(err error) error {
+	if err == nil || strings.Contains(err.Error(), lacks) {
+		return err
+	}
 	switch code(err) {
 	case codeNoPrivilege, codeDatabaseAccess, codeTableAccess:
-		return fmt.Errorf("the user lacks a privilege for the binary log (%w): run %s", err, s.grants())
+		return fmt.Errorf(lacks+" (%w): run %s", err, s.grants())
 	case codeReadingLog:
 		if strings.Contains(err.Error(), "max_allowed_packet") {
 			return fmt.Errorf("an event of the log is larger than the server sends: raise max_allowed_packet: %w", err)

@@ -60,3 +60,32 @@ func logs(dir string) string {
 	}
 	return b.String()
 }
+
+// Relays that read the log, with every strike that their database has, on many
+// messages and some large transactions.
+func TestSoakTheLog(t *testing.T) {
+	for _, test := range []struct{ name, store, strikes string }{
+		{"PostgreSQL and Kafka", "postgres", "pause,sessions,slot"},
+		{"MariaDB and Kafka", "mariadb", "pause,sessions,purge"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			// Not in parallel, as above.
+			dir := t.TempDir()
+			servers := servertest.Private(t, test.store, "kafka")
+			i := invocation{dir: dir, args: []string{"soak", "--messages", "60000", "--read", "log", "--strike", test.strikes, "--for", "30s", "--every", "2s",
+				"--seed", "20", "--dir", filepath.Join(dir, "soak"), "--settle", "2m", "--output", "json",
+				"--servers", servers.Script(), "--kill", test.store, "--kill", "kafka"}}
+			i.env = append(slices.DeleteFunc(servers.Environment(), func(s string) bool { return !strings.HasPrefix(s, "TIDINGS_SERVERS") && !strings.Contains(s, "_PORT=") }),
+				"TIDINGS_STORE_URL="+servers.URL(test.store), "TIDINGS_BROKER_URL="+servers.URL("kafka"))
+			r := i.runWithin(t, soakPatience)
+			var counts soak.Counts
+			if err := json.Unmarshal([]byte(r.stdout), &counts); err != nil || r.code != exitDone {
+				t.Fatalf("exit code %d (%v)\n%s\n%s\n%s", r.code, err, r.stdout, r.stderr, logs(filepath.Join(dir, "soak")))
+			}
+			if counts.Strikes < 6 || counts.Committed < 50_000 || counts.Losses == 0 {
+				t.Errorf("the run did too little to prove anything: %+v", counts)
+			}
+			t.Logf("%+v", counts)
+		})
+	}
+}

@@ -180,32 +180,47 @@ func (b binlogs) kill(ctx context.Context) error {
 		if _, err := b.db.SQL.ExecContext(ctx, "FLUSH BINARY LOGS"); err != nil {
 			return err
 		}
-		var last string
-		rows, err := b.db.SQL.QueryContext(ctx, "SHOW BINARY LOGS")
+		_, last, err := b.files(ctx)
 		if err != nil {
 			return err
 		}
-		defer rows.Close()
-		columns, err := rows.Columns()
-		if err != nil {
+		if _, err := b.db.SQL.ExecContext(ctx, "PURGE BINARY LOGS TO '"+last+"'"); err != nil {
 			return err
 		}
-		values := make([]any, len(columns))
-		for i := range values {
-			values[i] = new(sql.RawBytes)
+		// The server keeps what it believes to be read still, and says nothing.
+		first, last, err := b.files(ctx)
+		if err == nil && first != last {
+			err = fmt.Errorf("the binary logs from %s to %s are still there: somebody reads them", first, last)
 		}
-		values[0] = &last
-		for rows.Next() {
-			if err := rows.Scan(values...); err != nil {
-				return err
-			}
-		}
-		if err := rows.Err(); err != nil {
-			return err
-		}
-		_, err = b.db.SQL.ExecContext(ctx, "PURGE BINARY LOGS TO '"+last+"'")
 		return err
 	})
+}
+
+// files are the names of the first and the last binary log.
+func (b binlogs) files(ctx context.Context) (first, last string, err error) {
+	rows, err := b.db.SQL.QueryContext(ctx, "SHOW BINARY LOGS")
+	if err != nil {
+		return "", "", err
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		return "", "", err
+	}
+	values := make([]any, len(columns))
+	for i := range values {
+		values[i] = new(sql.RawBytes)
+	}
+	values[0] = &last
+	for rows.Next() {
+		if err := rows.Scan(values...); err != nil {
+			return "", "", err
+		}
+		if first == "" {
+			first = last
+		}
+	}
+	return first, last, rows.Err()
 }
 
 func (b binlogs) start(ctx context.Context) error {

@@ -17,7 +17,7 @@ func (a *Admin) Doctor(ctx context.Context) []admin.Finding {
 	if c.Status == admin.Fail {
 		return []admin.Finding{c}
 	}
-	found := []admin.Finding{c, a.role(ctx), a.encoding(ctx), a.durability(ctx), a.connections(ctx), a.tables(ctx), a.trigger(ctx),
+	found := []admin.Finding{c, a.role(ctx), a.encoding(ctx), a.durability(ctx), a.connections(ctx), a.tables(ctx), a.partitions(ctx), a.trigger(ctx),
 		a.privileges(ctx), a.openTransactions(ctx), a.clock(ctx)}
 	return append(found, a.captures(ctx)...)
 }
@@ -132,7 +132,7 @@ var grants = []struct {
 }{
 	{"append", map[string]string{"tidings_outbox": "INSERT"}},
 	{"relay", map[string]string{
-		"tidings_outbox": "SELECT, INSERT, DELETE", "tidings_outbox_aside": "SELECT, INSERT, DELETE", "tidings_relay": "SELECT, INSERT, UPDATE",
+		"tidings_outbox": "SELECT, INSERT, DELETE", "tidings_outbox_aside": "SELECT, INSERT, UPDATE, DELETE", "tidings_relay": "SELECT, INSERT, UPDATE",
 		"tidings_relay_counters": "SELECT, INSERT, UPDATE, DELETE", "tidings_relay_plan": "SELECT, INSERT, DELETE", "tidings_relay_epoch": "INSERT",
 		"tidings_relay_log": "SELECT, UPDATE"}},
 	{"handle messages", map[string]string{

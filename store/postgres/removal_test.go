@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"tidings.example/admin"
 	"tidings.example/relay"
 	"tidings.example/store/postgres"
 )
@@ -393,4 +395,32 @@ func BenchmarkWaysToAppend(b *testing.B) {
 			})
 		}
 	}
+}
+
+func TestDoctorLooksAtPartitions(t *testing.T) {
+	t.Parallel()
+	db := migrated(t)
+	s := readFromLog(t, db)
+	appendMany(t, db, 10)
+	save(t, s, relay.PositionSet{High: 7 * spacing})
+	if f := partitionsFinding(t, db); f.Status != admin.OK || !strings.Contains(f.Detail, "with 7 rows") {
+		t.Errorf("%+v, want 7 published rows", f)
+	}
+	if err := exec(t.Context(), db, "ALTER TABLE tidings_outbox DETACH PARTITION tidings_outbox_2"); err != nil {
+		t.Fatal(err)
+	}
+	if f := partitionsFinding(t, db); f.Status != admin.Fail || f.Advice == "" || !strings.Contains(f.Detail, "3 partitions") {
+		t.Errorf("%+v, want a partition missed", f)
+	}
+}
+
+func partitionsFinding(t *testing.T, db *postgres.DB) admin.Finding {
+	t.Helper()
+	for _, f := range db.Admin().Doctor(t.Context()) {
+		if f.Name == "outbox partitions" {
+			return f
+		}
+	}
+	t.Fatal("the doctor does not look at partitions")
+	return admin.Finding{}
 }

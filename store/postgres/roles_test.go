@@ -116,6 +116,7 @@ func TestDocumentedPrivilegesSuffice(t *testing.T) {
 	}))
 	useInbox(ctx, t, r.app.Inbox())
 	useRelay(ctx, t, r.relay.Relay("shop"))
+	useLog(ctx, t, r)
 	useAdmin(ctx, t, r.operator.Admin())
 
 	for _, forbidden := range []struct {
@@ -225,6 +226,62 @@ func useRelay(ctx context.Context, t *testing.T, source relay.Source) {
 	}
 }
 
+// useLog does what a relay does that reads the log, and what a service does that
+// appends past the table. It leaves things as they were.
+func useLog(ctx context.Context, t *testing.T, r roles) {
+	t.Helper()
+	s, _, err := r.relay.Relay("shop").Acquire(ctx, "relay-1", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Release(ctx) }()
+	appendMany(t, r.owner, 5)
+	if err := exec(ctx, r.owner, "SELECT setval('tidings_outbox_positions', 1 << 16)"); err != nil {
+		t.Fatal(err)
+	}
+	set := relay.PositionSet{High: 1 << 16}
+	row := relay.Row{Message: msg("z")}
+	row.Message.ID = "z"
+	aside := relay.SetAside{Key: relay.HeldKey{Channel: "orders", Key: "z"}, Reason: "bad", Row: &row}
+	if err := s.Commit(ctx, relay.Change{Reading: relay.FromLog, Log: &relay.Checkpoint{Position: []byte("0/1"), Published: set.Encode()},
+		SetAside: []relay.SetAside{aside}}); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := r.relay.ReadAside(ctx, relay.AsideQuery{Key: aside.Key})
+	if err != nil || len(kept) != 1 {
+		t.Fatalf("%d rows are set aside, %v", len(kept), err)
+	}
+	aside.Position, aside.Row = kept[0].Position, nil
+	for i, change := range []relay.Change{{KeepAside: []relay.SetAside{aside}}, {DoneAside: []int64{aside.Position}}} {
+		if err := s.Commit(ctx, change); err != nil {
+			t.Errorf("change %d: %v", i, err)
+		}
+	}
+	for _, way := range []postgres.Append{postgres.AppendAndDelete, postgres.AppendToLog} {
+		with, err := postgres.OnPool(ctx, r.app.Pool(), postgres.Config{Append: way})
+		if err == nil {
+			err = pgx.BeginFunc(ctx, r.app.Pool(), func(tx pgx.Tx) error {
+				if err := with.Outbox().Append(ctx, tx, msg("a")); err != nil {
+					return err
+				}
+				return with.Outbox().Append(ctx, tx, msg("b"), msg("c"))
+			})
+		}
+		if err != nil {
+			t.Errorf("append %s: %v", way, err)
+		}
+	}
+	if err := r.relay.RemovePublished(ctx, set); err != nil {
+		t.Error(err)
+	}
+	if n := countRows(t, r.owner); n != 0 {
+		t.Errorf("%d published rows are left", n)
+	}
+	if err := s.Commit(ctx, relay.Change{Reading: relay.FromTable}); err != nil {
+		t.Error(err)
+	}
+}
+
 // useAdmin does everything that an operator does.
 func useAdmin(ctx context.Context, t *testing.T, a *postgres.Admin) {
 	t.Helper()
@@ -240,8 +297,13 @@ func useAdmin(ctx context.Context, t *testing.T, a *postgres.Admin) {
 	_, getErr := a.GetParked(ctx, ps[0].ID)
 	_, backlogErr := a.Backlog(ctx)
 	_, migrationsErr := a.Migrations(ctx)
+	_, logErr := a.LogStatus(ctx)
+	if err := a.DropLog(ctx, act); !errors.Is(err, admin.ErrNotFound) {
+		t.Errorf("drop a slot that is not there: %v", err)
+	}
 	for what, err := range map[string]error{
-		"get": getErr, "backlog": backlogErr, "migrations": migrationsErr,
+		"get": getErr, "backlog": backlogErr, "migrations": migrationsErr, "log": logErr,
+		"ask for the log": a.AskReading(ctx, "log", false, act), "ask for the table": a.AskReading(ctx, "table", false, act),
 		"edit":          a.EditParked(ctx, ps[0].ID, []byte("new"), act),
 		"retry":         a.RetryParked(ctx, ps[0].ID, act),
 		"discard":       a.DiscardParked(ctx, ps[1].ID, act),

@@ -98,7 +98,8 @@ $$;
 -- +goose StatementEnd
 
 -- Privileges stay with those who had them. Who may delete the outbox's rows may
--- also truncate it, and who may use the lease what is remembered beside it.
+-- also truncate it, who may use the lease what is remembered beside it, and who may
+-- remove a set-aside row may change its reason.
 -- +goose StatementBegin
 DO $$
 DECLARE
@@ -116,6 +117,12 @@ BEGIN
             EXECUTE format('GRANT SELECT, TRUNCATE ON tidings_outbox_0, tidings_outbox_1, tidings_outbox_2, tidings_outbox_3,
                 tidings_outbox_log_0, tidings_outbox_log_1, tidings_outbox_log_2, tidings_outbox_log_3 TO %s', g.role);
         END IF;
+    END LOOP;
+    FOR g IN
+        SELECT a.grantee::regrole::text AS role FROM pg_class c, aclexplode(c.relacl) AS a
+        WHERE c.oid = 'tidings_outbox_aside'::regclass AND a.privilege_type = 'DELETE' AND a.grantee NOT IN (0, c.relowner)
+    LOOP
+        EXECUTE format('GRANT UPDATE ON tidings_outbox_aside TO %s', g.role);
     END LOOP;
     FOR g IN
         SELECT t.attname AS name, a.privilege_type AS privilege, CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS role

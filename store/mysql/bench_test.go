@@ -10,6 +10,7 @@ import (
 
 	"tidings.example"
 	"tidings.example/inbox"
+	"tidings.example/internal/servertest"
 	"tidings.example/relay"
 )
 
@@ -169,5 +170,45 @@ func BenchmarkInbox(b *testing.B) {
 			}
 			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "messages/s")
 		})
+	}
+}
+
+// BenchmarkAppend compares the ways to append, one and 16 at a time, with the
+// bare transaction.
+func BenchmarkAppend(b *testing.B) {
+	for _, way := range []struct {
+		name, engine string
+		append       Append
+	}{{"bare", "InnoDB", ""}, {"table", "InnoDB", AppendTable}, {"delete", "InnoDB", AppendAndDelete}, {"log", "BLACKHOLE", AppendToLog}} {
+		for _, at := range []int{1, 16} {
+			b.Run(fmt.Sprintf("%s-%d", way.name, at), func(b *testing.B) {
+				url := servertest.MySQLDatabase(b)
+				if way.engine == "BLACKHOLE" {
+					url = blackholeDatabase(b)
+				}
+				db := logDB(b, url, way.engine, way.append)
+				businessTable(b, db.sql)
+				m := message("k")
+				m.Payload = make([]byte, 300)
+				var more func(ctx context.Context, tx *sql.Tx) error
+				if way.append != "" {
+					more = func(ctx context.Context, tx *sql.Tx) error { return db.Outbox().Append(ctx, tx, m) }
+				}
+				b.SetParallelism((at + 1) / 2)
+				b.ResetTimer()
+				if at == 1 {
+					for range b.N {
+						transaction(b, db.sql, more)
+					}
+				} else {
+					b.RunParallel(func(pb *testing.PB) {
+						for pb.Next() {
+							transaction(b, db.sql, more)
+						}
+					})
+				}
+				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "transactions/s")
+			})
+		}
 	}
 }

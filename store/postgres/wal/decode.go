@@ -164,7 +164,7 @@ func (d *decoder) tuple(w *wire, r *relation, cut int) (odd, err error) {
 			if missing := length - len(w.rest); missing > 0 && missing <= cut {
 				// Only a payload can be as long as that.
 				cut -= missing
-				value, w.rest = w.rest, nil
+				w.rest = nil
 				if at := r.at[i]; at >= 0 {
 					return fmt.Errorf("column %s has %d bytes, more than a message may have", postgres.Columns[at], length), nil
 				}

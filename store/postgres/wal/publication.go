@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -55,7 +56,7 @@ func (p publication) repairs(ctx context.Context, db *postgres.DB) ([]string, er
 	quoted := pgx.Identifier{p.name}.Sanitize()
 	var missing []string
 	for _, t := range p.tables {
-		if !contains(has, t) {
+		if !slices.Contains(has, t) {
 			missing = append(missing, t)
 		}
 	}
@@ -66,15 +67,6 @@ func (p publication) repairs(ctx context.Context, db *postgres.DB) ([]string, er
 		all = append(all, fmt.Sprintf("ALTER PUBLICATION %s SET (publish = 'insert', publish_via_partition_root = true)", quoted))
 	}
 	return all, nil
-}
-
-func contains(all []string, one string) bool {
-	for _, s := range all {
-		if s == one {
-			return true
-		}
-	}
-	return false
 }
 
 // ensure creates or repairs the publication, and reports whether it had to: what was
@@ -93,7 +85,7 @@ func (p publication) ensure(ctx context.Context, db *postgres.DB) (changed bool,
 	return len(repairs) > 0, nil
 }
 
-// find looks for the outbox's tables.
+// findPublication looks for the outbox's tables.
 func findPublication(ctx context.Context, db *postgres.DB, name, schema string) (publication, error) {
 	p := publication{name: name, schema: schema}
 	if err := db.Pool().QueryRow(ctx, outboxTablesSQL, pgx.Identifier{schema}.Sanitize()).Scan(&p.tables); err != nil {

@@ -17,7 +17,7 @@ type relation struct {
 	at []int
 	// odd says of columns that they have a type that cannot be decoded.
 	odd []error
-	// convert is set for columns whose binary format is not that of a text.
+	// types are the oids of the columns' types.
 	types []uint32
 }
 

@@ -32,13 +32,12 @@ type opening struct {
 
 // A server is what the log reader must know of it.
 type server struct {
-	level    string
-	standby  bool
-	timeout  time.Duration // wal_sender_timeout
-	version  int
-	schema   string // of the outbox
-	table    uint32
-	position pglogrepl.LSN
+	level   string
+	standby bool
+	timeout time.Duration // wal_sender_timeout
+	version int
+	schema  string // of the outbox
+	table   uint32
 }
 
 const serverSQL = `SELECT current_setting('wal_level'), pg_is_in_recovery(), (SELECT setting::bigint FROM pg_settings WHERE name = 'wal_sender_timeout'),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -35,8 +36,9 @@ func newDoctorCommand(a *app) *cobra.Command {
 		Short:   "Examine a database and a broker, and say what to do",
 		GroupID: groupOperate,
 		Long: `Doctor connects to a database, a broker or both, looks at version, settings,
-privileges, tables and clock, and says of each whether it is good and, if not,
-what to do. It changes nothing.
+privileges, tables and clock, at what reading the outbox from the database's log needs
+and how much of it is kept, and says of each whether it is good and, if not, what to do.
+It changes nothing.
 
 Exit code 0: nothing is wrong, though there may be warnings; 3: something is.`,
 		Example: `  tidings doctor --store-url sqlite:orders.db
@@ -77,7 +79,12 @@ func (a *app) examineStore(ctx context.Context, url string) ([]admin.Finding, er
 		return unreachable(ctx, err)
 	}
 	defer func() { _ = db.Close() }() // nothing was written
-	return db.Admin.Doctor(ctx), nil
+	findings := db.Admin.Doctor(ctx)
+	if db.DoctorLog != nil && !slices.ContainsFunc(findings, func(f admin.Finding) bool { return f.Status == admin.Fail }) {
+		// What is wrong already would only be said twice.
+		findings = append(findings, db.DoctorLog(ctx)...)
+	}
+	return findings, nil
 }
 
 func (a *app) examineBroker(ctx context.Context, url string) ([]admin.Finding, error) {

@@ -3,6 +3,7 @@ package connect
 import (
 	"context"
 
+	"tidings.example/admin"
 	"tidings.example/relay"
 	"tidings.example/store/postgres"
 	"tidings.example/store/postgres/wal"
@@ -33,5 +34,6 @@ func openPostgres(ctx context.Context, l location, _ Options) (*Database, error)
 		return nil, err
 	}
 	return &Database{Kind: "postgres", SQL: db.SQL(), Outbox: db.OutboxSQL(), Inbox: db.InboxSQL(), Admin: db.Admin(), Log: db.Admin(),
-		Relay: func(source string) relay.Source { return wal.New(db, source) }, Ready: db.Ready, Close: db.Close}, nil
+		DoctorLog: func(ctx context.Context) []admin.Finding { return wal.Doctor(ctx, db) },
+		Relay:     func(source string) relay.Source { return wal.New(db, source) }, Ready: db.Ready, Close: db.Close}, nil
 }

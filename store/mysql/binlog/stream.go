@@ -201,7 +201,7 @@ func (s *Source) explain(err error) error {
 		return err
 	}
 	switch code(err) {
-	case codeNoPrivilege, codeDatabaseAccess, codeTableAccess:
+	case codeNoPrivilege, codeDatabaseAccess, codeTableAccess, codeAccessDenied: // the password is right: the pool connects
 		return fmt.Errorf(lacks+" (%w): run %s", err, s.grants())
 	case codeReadingLog:
 		if strings.Contains(err.Error(), "max_allowed_packet") {

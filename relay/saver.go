@@ -35,14 +35,18 @@ func (t *tailer) saveIfDue(ctx context.Context) error {
 			return nil
 		}
 	}
-	if !s.dirty || s.armed {
+	if !s.dirty {
 		return nil
 	}
 	if left := t.cfg.Checkpoint - time.Since(s.began); left > 0 {
-		s.timer.Reset(left)
-		s.armed = true
+		if !s.armed {
+			s.timer.Reset(left)
+			s.armed = true
+		}
 		return nil
 	}
+	s.timer.Stop() // nobody waits for it while the broker fails
+	s.armed = false
 	c := t.change(Change{})
 	s.saving, s.began = c.Log, time.Now()
 	go func() { s.saved <- t.session.Commit(ctx, c) }()

@@ -2,7 +2,6 @@ package relay
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -97,52 +96,6 @@ func (t *tailer) takeOver(publishing context.Context) error {
 	t.leads(len(plans), "position", string(t.trail.position))
 	t.follow()
 	return t.publishAgain(publishing, plans)
-}
-
-// follow begins to read the log.
-func (t *tailer) follow() {
-	ctx, quit := context.WithCancel(context.Background())
-	t.quit, t.beside = quit, make(chan struct{})
-	asked := make(chan struct{})
-	go func() {
-		defer close(asked)
-		t.askLag(ctx)
-	}()
-	go func() {
-		defer close(t.beside)
-		t.readOn(ctx)
-		<-asked
-	}()
-}
-
-func (t *tailer) readOn(ctx context.Context) {
-	defer close(t.batches)
-	for {
-		b, err := t.log.Next(ctx, t.cfg.BatchRows, t.cfg.BatchBytes)
-		if err != nil {
-			t.readErr = err
-			return
-		}
-		select {
-		case t.batches <- b:
-		case <-ctx.Done():
-			t.readErr = ctx.Err()
-			return
-		}
-	}
-}
-
-// askLag asks how far the saved position is behind, for Stats.
-func (t *tailer) askLag(ctx context.Context) {
-	for ctx.Err() == nil {
-		attempt, cancel := context.WithTimeout(ctx, t.cfg.LeaseTTL)
-		lag, err := t.log.Lag(attempt)
-		cancel()
-		if err == nil {
-			t.status.update(func(s *Stats) { s.Lag = lag })
-		}
-		sleep(ctx, lagInterval)
-	}
 }
 
 func (t *tailer) step(active, publishing context.Context) error {
@@ -242,75 +195,4 @@ func (t *tailer) isSure() bool {
 	quiet := time.Since(t.heard) > clockMargin && len(t.batches) == 0
 	t.sure = quiet || t.committed.After(t.began.Add(clockMargin))
 	return t.sure
-}
-
-// changeEpoch opens the epoch that waited for everything to arrive.
-func (t *tailer) changeEpoch(ctx context.Context) error {
-	if err := t.await(); err != nil {
-		return err
-	}
-	t.state.Plans = nil
-	c := t.trail.checkpoint()
-	if err := t.openEpoch(ctx, t.newEpoch, &c); err != nil {
-		return err
-	}
-	clear(t.touched)
-	t.newEpoch = ""
-	t.status.leading(t.state)
-	return nil
-}
-
-// switchTo has rows read another way, now that nothing is on its way any more.
-func (t *tailer) switchTo(ctx context.Context, to Reading) error {
-	if err := t.commit(ctx, Change{Reading: to}); err != nil {
-		return err
-	}
-	if to == FromTable {
-		t.close(true)
-	}
-	return t.switched(to)
-}
-
-// drain saves how far everything has got.
-func (t *tailer) drain(work context.Context) error {
-	if t.table != nil {
-		return t.table.drain(work)
-	}
-	t.collect()
-	t.warnUnfinished()
-	ctx, cancel := context.WithTimeout(work, t.cfg.LeaseTTL)
-	defer cancel()
-	err := t.await()
-	if err == nil && len(t.retried.plans) > 0 {
-		err = t.removeRetried(ctx)
-	} else if err == nil && t.dirty {
-		err = t.commit(ctx, Change{})
-	}
-	if errors.Is(err, ErrFenced) {
-		return nil
-	}
-	return err
-}
-
-func (t *tailer) end() {
-	_ = t.await()
-	t.timer.Stop()
-	t.close(false)
-}
-
-// close ends the reading.
-func (t *tailer) close(forget bool) {
-	if t.log == nil {
-		return
-	}
-	if t.beside != nil {
-		t.quit()
-		<-t.beside
-	}
-	ctx, cancel := t.limited()
-	defer cancel()
-	if err := t.log.Close(ctx, forget); err != nil {
-		t.cfg.Logger.Warn("relay could not close the log", "source", t.cfg.Source.Name(), "error", err)
-	}
-	t.log = nil
 }

@@ -19,7 +19,7 @@ func (t *tailer) beginTable(publishing context.Context) error {
 		t.table.before.reason = "the position in the log is gone: " + t.start.Lost
 		t.tellLost()
 	}
-	return t.table.begin(nil, publishing)
+	return t.table.recover(publishing)
 }
 
 // tellLost tells people what a lost position means.

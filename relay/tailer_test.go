@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -167,5 +168,33 @@ func TestTailerSetsAsideAndRetries(t *testing.T) {
 		if len(b.wrong) > 0 {
 			t.Errorf("asked of the source: %v", b.wrong)
 		}
+	})
+}
+
+// While one message fails again and again, what was acknowledged before it is
+// saved all the same.
+func TestTailerSavesWhileTheBrokerFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, broker := newBook(), inproc.New(inproc.Config{})
+		r, stop := process(t, newSeat(b), broker, fromLog)
+		until(t, "the log is followed", func() bool { return b.saved() >= 0 })
+		for i := range 3 {
+			b.append(fmt.Sprint(i), "k")
+			synctest.Wait()
+		}
+		broker.FailNext(8, errors.New("no leader"))
+		b.append("failing", "k")
+		synctest.Wait()
+		<-time.After(time.Second)
+		if err := r.Ready(); err == nil || b.saved() != 3 {
+			t.Errorf("ready says %v; %d of 3 rows are saved", err, b.saved())
+		}
+		if s := r.Stats(); s.Behind < time.Second {
+			t.Errorf("stats are %+v", s)
+		}
+		until(t, "all is published", b.settled)
+		stop()
+		once(t, broker.Messages("orders"), 4)
 	})
 }

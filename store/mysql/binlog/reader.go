@@ -57,7 +57,6 @@ type tx struct {
 	open       bool // behind BEGIN
 	standalone bool // one event, which is not in a transaction
 	xa         bool // ends prepared
-	xid        string
 	micros     int64
 	rows       []entry
 	bytes      int

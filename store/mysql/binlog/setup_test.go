@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"tidings.example"
 	"tidings.example/internal/servertest"
 	"tidings.example/relay"
 	"tidings.example/store/mysql"
@@ -217,10 +216,6 @@ func on(t testing.TB, c *sql.Conn, statements ...string) {
 	if err := run(context.Background(), c, statements...); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func message(key string) tidings.Message {
-	return tidings.Message{Channel: "orders", Key: key, Type: "OrderCreated", Payload: []byte(`{"total":12.34}`)}
 }
 
 func everything() relay.Query { return relay.Query{Limit: 1000} }

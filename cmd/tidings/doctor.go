@@ -10,6 +10,7 @@ import (
 
 	"tidings.example/admin"
 	"tidings.example/internal/connect"
+	"tidings.example/relay"
 )
 
 // examinedJSON is what `doctor --output json` prints.
@@ -80,11 +81,30 @@ func (a *app) examineStore(ctx context.Context, url string) ([]admin.Finding, er
 	}
 	defer func() { _ = db.Close() }() // nothing was written
 	findings := db.Admin.Doctor(ctx)
-	if db.DoctorLog != nil && !slices.ContainsFunc(findings, func(f admin.Finding) bool { return f.Status == admin.Fail }) {
+	if !slices.ContainsFunc(findings, func(f admin.Finding) bool { return f.Status == admin.Fail }) {
 		// What is wrong already would only be said twice.
-		findings = append(findings, db.DoctorLog(ctx)...)
+		findings = append(findings, examineLog(ctx, db)...)
 	}
 	return findings, nil
+}
+
+// examineLog examines what reading the log needs. What is missing is no problem
+// of who does not read it.
+func examineLog(ctx context.Context, db *connect.Database) []admin.Finding {
+	if db.DoctorLog == nil {
+		return nil
+	}
+	findings := db.DoctorLog(ctx)
+	s, err := db.Log.LogStatus(ctx)
+	if err != nil || s.Reading == string(relay.FromLog) || s.Asked == string(relay.FromLog) {
+		return findings
+	}
+	for i := range findings {
+		if findings[i].Status == admin.Fail {
+			findings[i].Status = admin.Warn
+		}
+	}
+	return findings
 }
 
 func (a *app) examineBroker(ctx context.Context, url string) ([]admin.Finding, error) {

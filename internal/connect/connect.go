@@ -27,8 +27,7 @@ type Database struct {
 	// Log is the operator's side of reading the outbox from the database's commit
 	// log; nil where the database has none that a relay can read.
 	Log admin.Log
-	// DoctorLog examines what reading the log needs; nil where Log is, and where the
-	// store's own Doctor does it.
+	// DoctorLog examines what reading the log needs; nil where Log is.
 	DoctorLog func(ctx context.Context) []admin.Finding
 	// Relay returns the outbox as a relay reads it, under the name of its source.
 	// It is a [relay.LogSource] where Log is not nil.

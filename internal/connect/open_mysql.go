@@ -3,6 +3,7 @@ package connect
 import (
 	"context"
 
+	"tidings.example/admin"
 	"tidings.example/relay"
 	"tidings.example/store/mysql"
 	"tidings.example/store/mysql/binlog"
@@ -32,5 +33,8 @@ func openMySQL(ctx context.Context, l location, _ Options) (*Database, error) {
 		return nil, err
 	}
 	return &Database{Kind: "mysql", SQL: db.SQL(), Outbox: db.Outbox(), Inbox: db.Inbox(), Admin: db.Admin(), Log: db.Admin(),
+		DoctorLog: func(ctx context.Context) []admin.Finding {
+			return binlog.New(db, "doctor", binlog.Options{}).Doctor(ctx)
+		},
 		Relay: func(source string) relay.Source { return binlog.New(db, source, binlog.Options{}) }, Ready: db.Ready, Close: db.Close}, nil
 }

@@ -21,14 +21,19 @@ func (o *Options) settleReading(ctx context.Context, db *connect.Database) (rela
 		}
 		return relay.FromTable, nil
 	}
+	// A relay that found the position lost keeps it until it has saved another.
+	var stale string
 	settled := func() (relay.Reading, error) {
 		s, err := db.Log.LogStatus(ctx)
+		if err == nil && s.Lost != "" {
+			stale = s.Position
+		}
 		reading := relay.Reading(s.Reading)
 		switch {
 		case err != nil:
 			return "", err
 		case s.Asked != "" && s.Asked != s.Reading, o.Read != "" && s.Reading != o.Read,
-			reading == relay.FromLog && (s.Position == "" || s.Lost != ""):
+			reading == relay.FromLog && (s.Position == "" || s.Position == stale):
 			return "", fmt.Errorf("rows are read from the %s (asked for: %q, at %q)", s.Reading, s.Asked, s.Position)
 		}
 		return reading, nil

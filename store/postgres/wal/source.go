@@ -32,9 +32,14 @@ func New(db *postgres.DB, source string) *Source {
 	return &Source{Source: db.Relay(source), db: db}
 }
 
-// absence is how long a reader must not be seen before it counts as dead. Between
-// taking the lease and reading it is not seen either.
-const absence = 200 * time.Millisecond
+// absence is how long a reader must at least not be seen before it counts as dead.
+// Between taking the lease and reading it is not seen either, and opens connections
+// meanwhile: where the network is slow, that takes longer. So it is given
+// absenceFactor times as long as it takes to look for it.
+const (
+	absence       = 200 * time.Millisecond
+	absenceFactor = 10
+)
 
 // Acquire takes the lease. A lease that has not run out is taken too if its holder
 // has died: the server ends its connections then, and its slot is free. Who only lost
@@ -46,11 +51,13 @@ func (s *Source) Acquire(ctx context.Context, holder string, ttl time.Duration) 
 		return session, state, err
 	}
 	// What goes wrong here only makes the take-over as slow as without it.
+	asked := time.Now()
 	fence, since := s.reader(ctx)
 	if since.IsZero() {
 		return session, state, err
 	}
-	if left := absence - time.Since(since); left > 0 {
+	patience := max(absence, absenceFactor*time.Since(asked))
+	if left := patience - time.Since(since); left > 0 {
 		select {
 		case <-ctx.Done():
 			return session, state, err

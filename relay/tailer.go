@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -19,6 +20,7 @@ type tailer struct {
 
 	batches chan LogBatch // what was read ahead; closed after readErr is set
 	readErr error
+	ended   time.Time          // when the log has ended with readErr; zero before
 	quit    context.CancelFunc // of the goroutines beside this one
 	beside  chan struct{}      // closed when they have ended; nil before they begin
 
@@ -109,6 +111,9 @@ func (t *tailer) step(active, publishing context.Context) error {
 	if err := t.saveIfDue(publishing); err != nil {
 		return err
 	}
+	if !t.ended.IsZero() && (len(t.window.plans) == 0 || t.window.troubled() || time.Since(t.ended) > t.cfg.LeaseTTL) {
+		return t.lastSave(publishing)
+	}
 	if t.window.troubled() {
 		return t.overcome(active, publishing)
 	}
@@ -122,7 +127,18 @@ func (t *tailer) step(active, publishing context.Context) error {
 	if pause && len(t.window.plans) == 0 {
 		return t.turnAside(publishing, to)
 	}
-	return t.wait(active, publishing, !pause && t.hasRoom())
+	return t.wait(active, publishing, !pause && t.ended.IsZero() && t.hasRoom())
+}
+
+// lastSave saves what has arrived before the log ended, and returns why it has.
+// If the log can be opened again, that spares the broker some repetitions; if it
+// is gone, what was not saved would be handled twice under the next epoch.
+func (t *tailer) lastSave(ctx context.Context) error {
+	err := t.await()
+	if err == nil && t.dirty {
+		err = t.commit(ctx, Change{})
+	}
+	return errors.Join(fmt.Errorf("read the log: %w", t.readErr), err)
 }
 
 // turnAside does what needs that nothing is on its way.
@@ -159,7 +175,8 @@ func (t *tailer) wait(active, publishing context.Context, more bool) error {
 		return t.finishSave(err)
 	case b, ok := <-batches:
 		if !ok {
-			return fmt.Errorf("read the log: %w", t.readErr)
+			t.ended = time.Now()
+			return nil
 		}
 		return t.takeUp(publishing, b)
 	}

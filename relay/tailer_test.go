@@ -198,3 +198,38 @@ func TestTailerSavesWhileTheBrokerFails(t *testing.T) {
 		once(t, broker.Messages("orders"), 4)
 	})
 }
+
+// The log is lost under a relay that runs, with messages on their way and others
+// acknowledged and not saved yet: what has arrived is saved before the next
+// epoch begins, so that none of it is published again.
+func TestLogLostUnderARelayRepeatsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, broker := newBook(), inproc.New(inproc.Config{})
+		_, stop := process(t, newSeat(b), broker, fromLog)
+		until(t, "the log is followed", func() bool { return b.saved() >= 0 })
+		<-time.After(time.Second) // the time of a save is far from a row's
+		n := 0
+		some := func() {
+			for range 7 {
+				n++
+				b.append(fmt.Sprintf("m%03d", n), fmt.Sprintf("k%d", n%3))
+			}
+		}
+		some()
+		until(t, "all is stored", func() bool { return len(broker.Messages("orders")) == n })
+		release := broker.HoldAcks()
+		some()
+		synctest.Wait()
+		b.lose()
+		some()
+		<-time.After(time.Second)
+		release()
+		until(t, "all is published", b.settled)
+		stop()
+		once(t, broker.Messages("orders"), n)
+		if len(b.reasons) != 2 || len(b.wrong) > 0 {
+			t.Errorf("epochs for %q; asked: %v", b.reasons, b.wrong)
+		}
+	})
+}

@@ -12,7 +12,7 @@ import (
 // mysqlParams are those that package mysql reads from its URL.
 var mysqlParams = []string{"append", "max-connections", "socket", "timeout", "tls", "tls-ca"}
 
-func openMySQL(ctx context.Context, l location, _ Options) (*Database, error) {
+func openMySQL(ctx context.Context, l location, options Options) (*Database, error) {
 	if _, err := l.word("tls", "false", "true", "skip-verify", "preferred"); err != nil {
 		return nil, err
 	}
@@ -36,5 +36,7 @@ func openMySQL(ctx context.Context, l location, _ Options) (*Database, error) {
 		DoctorLog: func(ctx context.Context) []admin.Finding {
 			return binlog.New(db, "doctor", binlog.Options{}).Doctor(ctx)
 		},
-		Relay: func(source string) relay.Source { return binlog.New(db, source, binlog.Options{}) }, Ready: db.Ready, Close: db.Close}, nil
+		Relay: func(source string) relay.Source {
+			return binlog.New(db, source, binlog.Options{Logger: options.Logger})
+		}, Ready: db.Ready, Close: db.Close}, nil
 }

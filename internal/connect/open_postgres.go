@@ -22,7 +22,7 @@ var postgresParams = []string{
 	"sslsni", "statement_timeout", "synchronous_commit", "target_session_attrs", "timezone", "user",
 }
 
-func openPostgres(ctx context.Context, l location, _ Options) (*Database, error) {
+func openPostgres(ctx context.Context, l location, options Options) (*Database, error) {
 	if _, err := l.word("sslmode", "disable", "allow", "prefer", "require", "verify-ca", "verify-full"); err != nil {
 		return nil, err
 	}
@@ -35,5 +35,5 @@ func openPostgres(ctx context.Context, l location, _ Options) (*Database, error)
 	}
 	return &Database{Kind: "postgres", SQL: db.SQL(), Outbox: db.OutboxSQL(), Inbox: db.InboxSQL(), Admin: db.Admin(), Log: db.Admin(),
 		DoctorLog: func(ctx context.Context) []admin.Finding { return wal.Doctor(ctx, db) },
-		Relay:     func(source string) relay.Source { return wal.New(db, source) }, Ready: db.Ready, Close: db.Close}, nil
+		Relay:     func(source string) relay.Source { return wal.New(db, source, wal.Options{Logger: options.Logger}) }, Ready: db.Ready, Close: db.Close}, nil
 }

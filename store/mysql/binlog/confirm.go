@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"tidings.example/internal/sqlstore"
 	"tidings.example/relay"
 )
 
@@ -31,6 +32,7 @@ func (l *Log) Confirm(c relay.Checkpoint) {
 
 // remove removes published rows. What fails now is done with a later checkpoint.
 func (l *Log) remove(life context.Context) {
+	failures := sqlstore.RemovalFailures(l.source.options.Logger, l.source.Name())
 	for {
 		var c relay.Checkpoint
 		select {
@@ -38,8 +40,14 @@ func (l *Log) remove(life context.Context) {
 		case <-life.Done():
 			return
 		}
-		if set, err := relay.DecodePositionSet(c.Published); err == nil && len(c.Published) > 0 {
-			_ = l.source.db.RemovePublished(life, set)
+		if len(c.Published) > 0 {
+			set, err := relay.DecodePositionSet(c.Published)
+			if err == nil {
+				err = l.source.db.RemovePublished(life, set)
+			}
+			if life.Err() == nil {
+				failures.Note(err)
+			}
 		}
 		timer := time.NewTimer(removePause)
 		select {

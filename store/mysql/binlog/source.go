@@ -3,6 +3,7 @@ package binlog
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -42,6 +43,9 @@ type Options struct {
 	// other replica of the server may have it. Default: a random one above 2^31,
 	// another each time.
 	ServerID uint32
+	// Logger gets what goes wrong beside the reading, such as published rows that
+	// cannot be removed. Default: nothing is logged.
+	Logger *slog.Logger
 	// byFile is for tests: positions are files and offsets though there are GTIDs.
 	byFile bool
 }

@@ -32,7 +32,7 @@ func TestDoctor(t *testing.T) {
 			t.Errorf("%s: %+v", name, f)
 		}
 	}
-	r := tail(t, wal.New(db, "shop"), "one", nil)
+	r := tail(t, wal.New(db, "shop", wal.Options{}), "one", nil)
 	if f := findings(t, db)["replication slot"]; f.Status != admin.OK || !strings.Contains(f.Detail, slot) {
 		t.Errorf("while it is read: %+v", f)
 	}
@@ -69,7 +69,7 @@ func TestErrorsNameTheRemedy(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = lesser.Close() }()
-	src := wal.New(lesser, "shop")
+	src := wal.New(lesser, "shop", wal.Options{})
 	s, st, err := src.Acquire(t.Context(), "one", time.Hour)
 	if err != nil {
 		t.Fatal(err)

@@ -57,9 +57,9 @@ func (r *reader) fails() (time.Duration, error) {
 func TestADeadReadersLeaseIsTaken(t *testing.T) {
 	t.Parallel()
 	db, slot := open(t)
-	r := tail(t, wal.New(db, "shop"), "one", nil)
+	r := tail(t, wal.New(db, "shop", wal.Options{}), "one", nil)
 	r.save(r.start.Position)
-	standby := wal.New(db, "shop")
+	standby := wal.New(db, "shop", wal.Options{})
 	var held *relay.HeldError
 	for range 3 {
 		if _, _, err := standby.Acquire(t.Context(), "two", time.Hour); !errors.As(err, &held) {
@@ -108,7 +108,7 @@ func TestAPollingRelayIsNotTakenForDead(t *testing.T) {
 	}
 	defer func() { _ = s.Release(context.Background()) }()
 	exec(t, db, `SELECT pg_create_logical_replication_slot('`+slot+`', 'pgoutput')`)
-	standby := wal.New(db, "shop")
+	standby := wal.New(db, "shop", wal.Options{})
 	for range 3 {
 		var held *relay.HeldError
 		if _, _, err := standby.Acquire(t.Context(), "two", time.Hour); !errors.As(err, &held) {
@@ -120,7 +120,7 @@ func TestAPollingRelayIsNotTakenForDead(t *testing.T) {
 func TestATerminatedReaderReadsOn(t *testing.T) {
 	t.Parallel()
 	db, slot := open(t)
-	src := wal.New(db, "shop")
+	src := wal.New(db, "shop", wal.Options{})
 	r := tail(t, src, "one", nil)
 	r.save(r.start.Position)
 	exec(t, db, oneRow)
@@ -148,11 +148,11 @@ func TestHalfOpenConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = through.Close() }()
-	s, st, err := wal.New(through, "shop").Acquire(t.Context(), "one", time.Hour)
+	s, st, err := wal.New(through, "shop", wal.Options{}).Acquire(t.Context(), "one", time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, start, err := wal.New(through, "shop").Tail(t.Context(), s, st)
+	l, start, err := wal.New(through, "shop", wal.Options{}).Tail(t.Context(), s, st)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func TestHalfOpenConnection(t *testing.T) {
 	}
 	// The server does not know yet. Whoever has the lease next ends what is left.
 	exec(t, direct, `UPDATE tidings_relay SET expires_at = clock_timestamp()`)
-	next := tail(t, wal.New(direct, "shop"), "two", nil)
+	next := tail(t, wal.New(direct, "shop", wal.Options{}), "two", nil)
 	if next.start.Fresh {
 		t.Errorf("start %+v", next.start)
 	}
@@ -260,7 +260,7 @@ func TestServerStopsAndLosesTheLog(t *testing.T) {
 	t.Setenv("TIDINGS_POSTGRES_KEEP", "1MB")
 	servers := servertest.Private(t, "postgres")
 	db, slot := openAt(t, servers.URL("postgres"))
-	src := wal.New(db, "shop")
+	src := wal.New(db, "shop", wal.Options{})
 	r := tail(t, src, "one", nil)
 	r.save(r.start.Position)
 	exec(t, db, oneRow)

@@ -48,7 +48,7 @@ func TestRecord(t *testing.T) {
 	if err := db.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	o := &opening{Source: New(db, "shop"), fence: 1}
+	o := &opening{Source: New(db, "shop", Options{}), fence: 1}
 	session, _, err := o.Acquire(t.Context(), "one", time.Hour)
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
 
+	"tidings.example/internal/sqlstore"
 	"tidings.example/relay"
 	"tidings.example/store/postgres"
 )
@@ -168,13 +169,18 @@ const removeInterval = time.Second
 // remove removes published rows. What fails is tried again with the next checkpoint:
 // the rows are only in the way.
 func (l *Log) remove(ctx context.Context) {
+	failures := sqlstore.RemovalFailures(l.source.options.Logger, l.source.Name())
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case encoded := <-l.removals:
-			if set, err := relay.DecodePositionSet(encoded); err == nil {
-				_ = l.source.db.RemovePublished(ctx, set)
+			set, err := relay.DecodePositionSet(encoded)
+			if err == nil {
+				err = l.source.db.RemovePublished(ctx, set)
+			}
+			if ctx.Err() == nil {
+				failures.Note(err)
 			}
 		}
 		select {

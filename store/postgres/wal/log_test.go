@@ -90,7 +90,7 @@ func TestLog(t *testing.T) {
 				Inbox:    db.Inbox(),
 				Admin:    db.Admin(),
 			},
-			Log:       func(source string) relay.LogSource { return wal.New(db, source) },
+			Log:       func(source string) relay.LogSource { return wal.New(db, source, wal.Options{}) },
 			Tableless: tableless(t, db),
 			Foreign: func(ctx context.Context, bytes int) error {
 				if _, err := db.Pool().Exec(ctx, `CREATE TABLE IF NOT EXISTS foreigners (b bytea)`); err != nil {

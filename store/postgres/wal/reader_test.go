@@ -94,7 +94,7 @@ func exec(t testing.TB, db *postgres.DB, script string) {
 func TestColumnsMayChangeWhileTheLogIsRead(t *testing.T) {
 	t.Parallel()
 	db, _ := open(t)
-	r := tail(t, wal.New(db, "shop"), "one", nil)
+	r := tail(t, wal.New(db, "shop", wal.Options{}), "one", nil)
 	const insert = `INSERT INTO tidings_outbox (channel, type, message_key, payload) VALUES ('orders', 'T', '%s', 'x')`
 	for i, change := range []string{
 		`ALTER TABLE tidings_outbox ADD COLUMN extra jsonb DEFAULT '{"a": 1}'`,
@@ -123,7 +123,7 @@ func TestColumnsMayChangeWhileTheLogIsRead(t *testing.T) {
 func TestRowsThatHoldNoMessageAreKeptWhole(t *testing.T) {
 	t.Parallel()
 	db, _ := open(t)
-	r := tail(t, wal.New(db, "shop"), "one", nil)
+	r := tail(t, wal.New(db, "shop", wal.Options{}), "one", nil)
 	long := strings.Repeat("ü", 2000)
 	exec(t, db, `ALTER TABLE tidings_outbox ALTER COLUMN channel DROP NOT NULL, ALTER COLUMN payload DROP NOT NULL`)
 	for _, c := range []struct{ insert, names string }{
@@ -154,7 +154,7 @@ func TestRowsThatHoldNoMessageAreKeptWhole(t *testing.T) {
 func TestEmittedMessages(t *testing.T) {
 	t.Parallel()
 	db, _ := open(t)
-	r := tail(t, wal.New(db, "shop"), "one", nil)
+	r := tail(t, wal.New(db, "shop", wal.Options{}), "one", nil)
 	exec(t, db, `SELECT pg_logical_emit_message(false, 'tidings', '{"id":"1","channel":"orders","type":"T"}'||chr(10)||'not in a transaction');
 		SELECT pg_logical_emit_message(true, 'others', 'none of ours');
 		SELECT pg_logical_emit_message(true, 'tidings', '{"channel":"orders","type":"T","headers":{"a":"b"},"created_at":"2030-01-02T03:04:05Z"}'||chr(10)||'with'||chr(10)||'lines');
@@ -173,7 +173,7 @@ func TestEmittedMessages(t *testing.T) {
 func TestSavepoints(t *testing.T) {
 	t.Parallel()
 	db, _ := open(t)
-	r := tail(t, wal.New(db, "shop"), "one", nil)
+	r := tail(t, wal.New(db, "shop", wal.Options{}), "one", nil)
 	const insert = `INSERT INTO tidings_outbox (channel, type, payload) VALUES ('orders', 'T', '%s');`
 	exec(t, db, `BEGIN; `+fmt.Sprintf(insert, "a")+`SAVEPOINT one; `+fmt.Sprintf(insert, "never")+`ROLLBACK TO one; `+
 		fmt.Sprintf(insert, "b")+`SAVEPOINT two; `+fmt.Sprintf(insert, "c")+`RELEASE two; COMMIT`)
@@ -191,7 +191,7 @@ func TestSavepoints(t *testing.T) {
 func TestLargeTransaction(t *testing.T) {
 	t.Parallel()
 	db, _ := open(t)
-	src := wal.New(db, "shop")
+	src := wal.New(db, "shop", wal.Options{})
 	r := tail(t, src, "one", nil)
 	r.save(r.start.Position)
 	const n = 200_000
@@ -239,7 +239,7 @@ func TestLargeTransaction(t *testing.T) {
 func TestClosedLogSaysSo(t *testing.T) {
 	t.Parallel()
 	db, _ := open(t)
-	r := tail(t, wal.New(db, "shop"), "one", nil)
+	r := tail(t, wal.New(db, "shop", wal.Options{}), "one", nil)
 	for range 2 {
 		if err := r.Close(t.Context(), false); err != nil {
 			t.Error(err)

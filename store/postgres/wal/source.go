@@ -14,7 +14,8 @@ import (
 // sessions are those of the polling source.
 type Source struct {
 	relay.Source
-	db *postgres.DB
+	db      *postgres.DB
+	options Options
 
 	mu sync.Mutex
 	// absent is since when no reader was seen of the lease with this fence.
@@ -28,8 +29,8 @@ var _ relay.LogSource = (*Source)(nil)
 
 // New returns the outbox of a database. source is the name that goes out with every
 // message; it must stay the same for the life of the outbox.
-func New(db *postgres.DB, source string) *Source {
-	return &Source{Source: db.Relay(source), db: db}
+func New(db *postgres.DB, source string, options Options) *Source {
+	return &Source{Source: db.Relay(source), db: db, options: options}
 }
 
 // absence is how long a reader must at least not be seen before it counts as dead.

@@ -17,6 +17,7 @@ type entry struct {
 	gtid    gtid
 	file    string
 	at      int64
+	created int64 // the file
 	columns layouts
 	// micros is when it was committed, in microseconds since 1970.
 	micros int64
@@ -48,7 +49,7 @@ func (e *entry) merge(later *entry) {
 		}
 	}
 	e.more = append(e.more, later.more...)
-	e.file, e.at, e.columns, e.micros, e.log = later.file, later.at, later.columns, later.micros, later.log
+	e.file, e.at, e.created, e.columns, e.micros, e.log = later.file, later.at, later.created, later.columns, later.micros, later.log
 }
 
 // buffer holds what was read and not taken yet, up to a number of bytes.
@@ -57,6 +58,7 @@ type buffer struct {
 	entries []entry
 	taken   int // so many from the front are taken
 	size    int
+	limit   int
 	err     error
 	closed  bool
 	ready   chan struct{} // holds a token after entries have come, or an error
@@ -67,7 +69,7 @@ type buffer struct {
 const bufferBytes = 4 << 20
 
 func newBuffer() *buffer {
-	return &buffer{ready: make(chan struct{}, 1), space: make(chan struct{}, 1)}
+	return &buffer{limit: bufferBytes, ready: make(chan struct{}, 1), space: make(chan struct{}, 1)}
 }
 
 func poke(c chan struct{}) {
@@ -84,7 +86,7 @@ func (b *buffer) put(entries []entry) error {
 		size += entries[i].size
 	}
 	b.mu.Lock()
-	for b.size > 0 && size > 0 && b.size+size > bufferBytes && !b.closed {
+	for b.size > 0 && size > 0 && b.size+size > b.limit && !b.closed {
 		b.mu.Unlock()
 		<-b.space
 		b.mu.Lock()

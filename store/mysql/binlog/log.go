@@ -18,6 +18,7 @@ type Log struct {
 	stream   *stream
 	buffer   *buffer
 	before   *snapshot // until the first Next
+	byFile   bool      // the server was asked for a file, not for GTIDs
 	stop     context.CancelFunc
 	tasks    sync.WaitGroup
 	closing  sync.Once
@@ -145,6 +146,7 @@ func (l *Log) reach(e *entry) error {
 		}
 	}
 	l.at.file, l.at.at, l.at.columns, l.at.rows = e.file, e.at, e.columns, 0
+	l.at.created, l.at.server = e.created, l.settings.identity
 	if l.soon != nil && l.soon.reachedBy(&l.at.place) {
 		l.at.set, l.soon = l.soon.set, nil
 	}

@@ -12,11 +12,14 @@ type place struct {
 	// set is what was executed up to here; nil where the server has no GTIDs.
 	set *gtidSet
 	// file and at are the place in the server's own files. With GTIDs they are
-	// a hint, for the lag and for people.
+	// for the lag, for people, and to begin there at once: a server that looks for
+	// GTIDs reads a file from its start.
 	file string
 	at   int64
-	// server is whose file it is; only without GTIDs.
-	server string
+	// server is whose file it is, and created when the server began to write it,
+	// in seconds since 1970: another file may come to have the same name. Empty and 0 are not known.
+	server  string
+	created int64
 	// columns is how the tables' rows look from here on.
 	columns layouts
 }
@@ -29,14 +32,21 @@ type position struct {
 
 // text is the form in which a position is saved:
 //
-//	gtid:<set>@<file>:<offset>[/<columns>][+<rows>]
-//	file:<file>:<offset>@<server>[/<columns>][+<rows>]
+//	gtid:<set>@<file>:<offset>[~<created>@<server>][/<columns>][+<rows>]
+//	file:<file>:<offset>[~<created>]@<server>[/<columns>][+<rows>]
 func (p *position) text() []byte {
 	var b strings.Builder
 	if p.set != nil {
-		b.WriteString("gtid:" + p.set.String() + "@" + p.file + ":" + strconv.FormatInt(p.at, 10))
+		b.WriteString("gtid:" + p.set.String() + "@")
 	} else {
-		b.WriteString("file:" + p.file + ":" + strconv.FormatInt(p.at, 10) + "@" + p.server)
+		b.WriteString("file:")
+	}
+	b.WriteString(p.file + ":" + strconv.FormatInt(p.at, 10))
+	if p.created > 0 {
+		b.WriteString("~" + strconv.FormatInt(p.created, 10))
+	}
+	if p.set == nil || p.created > 0 {
+		b.WriteString("@" + p.server)
 	}
 	if c := p.columns.text(); c != "" {
 		b.WriteString("/" + c)
@@ -67,25 +77,40 @@ func parsePosition(text []byte, mariadb bool) (position, error) {
 		}
 		s = rest
 	}
-	left, right, ok := cutLast(s, "@")
-	if !ok {
-		return fail("no @")
-	}
-	var at string
+	named := false
 	switch {
-	case strings.HasPrefix(left, "gtid:"):
-		if p.set, err = parseSet(left[len("gtid:"):], mariadb); err != nil {
+	case strings.HasPrefix(s, "gtid:"):
+		set, rest, ok := strings.Cut(s[len("gtid:"):], "@")
+		if !ok {
+			return fail("no @")
+		}
+		if p.set, err = parseSet(set, mariadb); err != nil {
 			return fail("no GTIDs of this server: " + err.Error())
 		}
-		at = right
-	case strings.HasPrefix(left, "file:"):
-		at, p.server = left[len("file:"):], right
+		s = rest
+	case strings.HasPrefix(s, "file:"):
+		s, named = s[len("file:"):], true
 	default:
 		return fail("neither gtid: nor file: in front")
 	}
-	file, offset, _ := cutLast(at, ":")
+	at, server, ok := cutLast(s, "@")
+	if ok {
+		s, p.server = at, server
+	} else if named {
+		return fail("no @")
+	}
+	if rest, n, ok := cutLast(s, "~"); ok {
+		if p.created, err = strconv.ParseInt(n, 10, 64); err != nil || p.created < 1 {
+			return fail("no time behind the ~")
+		}
+		s = rest
+	}
+	file, offset, _ := cutLast(s, ":")
 	if p.at, err = strconv.ParseInt(offset, 10, 64); err != nil || p.at < 0 || file == "" {
 		return fail("no file and offset")
+	}
+	if p.created == 0 && p.set != nil {
+		p.server = "" // it is worth nothing alone
 	}
 	p.file = file
 	return p, nil

@@ -1,7 +1,6 @@
 package binlog
 
 import (
-	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -28,14 +27,17 @@ func (e *lostError) Error() string { return e.why }
 // reader follows the events of a stream, in the stream's goroutine.
 type reader struct {
 	source *Source
-	ctx    context.Context
 	out    *buffer
+	// lookUp finds out where the columns of a table are, at the place of the log
+	// where the reader is.
+	lookUp func(which int) (layout, error)
 	decode decoder
 	// lookOnly is set where rows are of no interest.
 	lookOnly bool
 
 	file    string
 	at      int64 // where the last event ended
+	created int64 // when the server began to write the file, in seconds since 1970; 0 until it says so
 	log     int64 // bytes read
 	columns layouts
 
@@ -68,7 +70,7 @@ func (r *reader) handle(e *replication.BinlogEvent) error {
 	h := e.Header
 	kind := h.EventType
 	if h.LogPos > 0 {
-		r.at = int64(h.LogPos)
+		r.at = behind(r.at, h.LogPos)
 	} else if h.Timestamp > 0 && kind != replication.FORMAT_DESCRIPTION_EVENT {
 		r.at += int64(h.EventSize) // what MariaDB 11.4 writes inside of transactions
 	}
@@ -79,7 +81,10 @@ func (r *reader) handle(e *replication.BinlogEvent) error {
 		body = event.Data
 	case *replication.RotateEvent:
 		r.abandon()
-		r.file, r.at = string(event.NextLogName), int64(event.Position)
+		if name := string(event.NextLogName); name != r.file {
+			r.file, r.created = name, 0
+		}
+		r.at = int64(event.Position)
 		if h.Timestamp > 0 {
 			return r.reached(gtid{}, 0) // the end of a file; else the stream's own beginning
 		}
@@ -95,10 +100,23 @@ func (r *reader) handle(e *replication.BinlogEvent) error {
 	return nil
 }
 
+// behind is the place that an event names, which has 32 bits for it: a file may be
+// larger, as a transaction is never divided. at is where the event before ended.
+func behind(at int64, named uint32) int64 {
+	next := at&^(1<<32-1) | int64(named)
+	if next < at-1<<31 {
+		next += 1 << 32
+	}
+	return next
+}
+
 func (r *reader) event(kind replication.EventType, h *replication.EventHeader, body []byte) error {
 	b := &reading{rest: body}
 	switch kind {
-	case replication.FORMAT_DESCRIPTION_EVENT, replication.STOP_EVENT:
+	case replication.FORMAT_DESCRIPTION_EVENT:
+		r.created = int64(h.Timestamp)
+		r.abandon()
+	case replication.STOP_EVENT:
 		r.abandon()
 	case replication.MARIADB_GTID_EVENT:
 		return r.beginMariaDB(b, h)
@@ -151,15 +169,17 @@ func (r *reader) insert(b *reading, t *table, kind replication.EventType) error 
 		}
 	}
 	return r.decode.each(in, func(row relay.Row, size int) error {
+		if !r.tx.xa && r.tx.bytes >= wholeBytes { // the last row always waits for the end
+			if err := r.send(); err != nil {
+				return err
+			}
+		}
 		r.tx.rows = append(r.tx.rows, entry{row: row, size: size + rowOverhead, micros: r.tx.micros})
 		r.tx.bytes += size + rowOverhead
-		switch {
-		case r.tx.xa && r.held+r.tx.bytes > preparedBytes:
+		if r.tx.xa && r.held+r.tx.bytes > preparedBytes {
 			return fmt.Errorf("transactions that are prepared (XA) hold more than %d MiB of messages: commit them, or append in smaller ones", preparedBytes>>20)
-		case r.tx.xa || r.tx.bytes < wholeBytes:
-			return nil
 		}
-		return r.send()
+		return nil
 	})
 }
 
@@ -191,7 +211,7 @@ func (r *reader) commit(h *replication.EventHeader) error {
 
 // reached hands over the rest of a transaction, and its end.
 func (r *reader) reached(g gtid, micros int64) error {
-	end := entry{reached: true, gtid: g, file: r.file, at: r.at, columns: r.columns, micros: micros, log: r.log}
+	end := entry{reached: true, gtid: g, file: r.file, at: r.at, created: r.created, columns: r.columns, micros: micros, log: r.log}
 	if len(r.prepared) > 0 {
 		if n := len(r.waiting); n > 0 {
 			r.waiting[n-1].merge(&end)

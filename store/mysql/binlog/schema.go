@@ -18,7 +18,7 @@ func (r *reader) locate(t *table) error {
 		return t.locate(l)
 	}
 	if r.columns[t.which] == nil {
-		l, err := r.source.columnsSince(r.ctx, r, t.which)
+		l, err := r.lookUp(t.which)
 		if err != nil {
 			return err
 		}

@@ -35,6 +35,7 @@ type Source struct {
 	// alone is the fence of a holder without a connection, and since when.
 	alone      int64
 	aloneSince time.Time
+	aloneTook  time.Duration // how long that look took
 }
 
 // Options are settings that are seldom needed.
@@ -63,12 +64,18 @@ func New(db *mysql.DB, source string, options Options) *Source {
 	return s
 }
 
-// alonePatience is how long a holder must have been without a connection.
-const alonePatience = 200 * time.Millisecond
+// alonePatience is how long a holder must at least have been without a
+// connection. Between taking the lease and taking the lock it opens one, which
+// takes several round trips. So it is given aloneFactor times as long as it takes to look, which
+// takes two.
+const (
+	alonePatience = 200 * time.Millisecond
+	aloneFactor   = 10
+)
 
 // Acquire takes the lease as the polling source does. If the holder of a lease
-// that still runs reads the log, and has had no connection to the server for 200 ms, it is
-// dead, and its lease is taken: this needs two calls.
+// that still runs reads the log, and has had no connection to the server for 200 ms, or for
+// longer where the network is slow, it is dead, and its lease is taken: this needs two calls.
 func (s *Source) Acquire(ctx context.Context, holder string, ttl time.Duration) (relay.Session, relay.State, error) {
 	session, st, err := s.Source.Acquire(ctx, holder, ttl)
 	if s.unable != nil {
@@ -88,15 +95,17 @@ func (s *Source) Acquire(ctx context.Context, holder string, ttl time.Duration) 
 
 // dead tells whether the lease was ended because its holder has died.
 func (s *Source) dead(ctx context.Context) bool {
+	asked := time.Now()
 	fence, alone, err := s.access.Alone(ctx, s.Name())
+	took := time.Since(asked)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case err != nil || !alone:
 		s.alone = 0
 	case s.alone != fence:
-		s.alone, s.aloneSince = fence, time.Now()
-	case time.Since(s.aloneSince) >= alonePatience:
+		s.alone, s.aloneSince, s.aloneTook = fence, time.Now(), took
+	case asked.Sub(s.aloneSince) >= max(alonePatience, aloneFactor*max(took, s.aloneTook)):
 		s.alone = 0
 		return s.access.EndLease(ctx, s.Name(), fence) == nil
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"net"
 	"strings"
@@ -64,6 +65,8 @@ func (s *Source) open(ctx context.Context, from *place, handle func(*replication
 		if set, err = gomysql.ParseGTIDSet(s.flavor(), from.set.String()); err == nil {
 			streamer, err = st.syncer.StartSyncGTID(set)
 		}
+	} else if from.at > math.MaxUint32 {
+		err = fmt.Errorf("the place %s:%d is behind 4 GiB, where a file cannot be opened", from.file, from.at)
 	} else {
 		streamer, err = st.syncer.StartSync(gomysql.Position{Name: from.file, Pos: uint32(from.at)})
 	}

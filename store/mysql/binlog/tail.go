@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net"
 
-	"github.com/go-mysql-org/go-mysql/replication"
-
 	"tidings.example/relay"
 )
 
@@ -98,6 +96,10 @@ func (s *Source) resume(ctx context.Context, saved []byte, v *settings) (l *Log,
 		return nil, from + "the server has no GTIDs any more: set gtid_mode = ON", nil
 	}
 	l, err = s.start(ctx, p, v)
+	var lost *lostError
+	if errors.As(err, &lost) {
+		return nil, from + lost.why, nil
+	}
 	if code(err) == codeReadingLog && l == nil {
 		return nil, from + fmt.Sprintf("the server does not have it (%v); if it was purged, raise binlog_expire_logs_seconds, which is %.0f", err, v.expire), nil
 	}
@@ -116,58 +118,6 @@ func (s *Source) fresh(ctx context.Context, v *settings) (*Log, error) {
 		return nil, err
 	}
 	l.before = snap
-	return l, nil
-}
-
-// start opens the stream, and waits until the server sends what is asked for.
-func (s *Source) start(ctx context.Context, from position, v *settings) (*Log, error) {
-	var soon *pending
-	if s.byGTID && from.set == nil && s.access.MariaDB() {
-		var err error
-		if soon, err = s.pending(ctx); err != nil {
-			return nil, s.explain(err)
-		}
-		if soon.reachedBy(&from.place) && from.rows == 0 {
-			from.set, soon = soon.set, nil
-		}
-	}
-	life, stop := context.WithCancel(context.Background())
-	l := &Log{soon: soon, source: s, buffer: newBuffer(), at: from, skip: from.rows, stop: stop, settings: *v,
-		confirmed: make(chan relay.Checkpoint, 1)}
-	l.at.rows, l.at.set = 0, from.set.clone()
-	l.saved.Store(&from)
-	r := &reader{source: s, ctx: life, out: l.buffer, columns: from.columns, file: from.file, at: from.at,
-		maps: map[uint64]*table{}, sources: map[[16]byte]string{}, prepared: map[string][]entry{}}
-	begun := make(chan struct{})
-	first := true
-	st, err := s.open(ctx, &from.place, func(e *replication.BinlogEvent) error {
-		if first && e.Header.EventType == replication.FORMAT_DESCRIPTION_EVENT {
-			first = false
-			close(begun)
-		}
-		return r.handle(e)
-	})
-	if err != nil {
-		stop()
-		return nil, err
-	}
-	l.stream = st
-	select {
-	case <-begun:
-	case <-st.done:
-		err = s.explain(st.err)
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
-	if err != nil {
-		stop()
-		l.buffer.close()
-		s.close(st)
-		return nil, fmt.Errorf("read the log at %s:%d: %w", from.file, from.at, err)
-	}
-	l.tasks.Go(func() { l.watch() })
-	l.tasks.Go(func() { l.remove(life) })
-	l.tasks.Go(func() { l.findFloors(life) })
 	return l, nil
 }
 

@@ -121,7 +121,18 @@ func validText(field, s string, limit int, required bool) error {
 		return invalid(field, "is empty")
 	case len(s) > limit:
 		return invalid(field, "has %d bytes, more than %d", len(s), limit)
-	case !utf8.ValidString(s):
+	}
+	// Nearly all texts are plain: one look at each byte is enough for them.
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= 0x7f {
+			return validBytes(field, s)
+		}
+	}
+	return nil
+}
+
+func validBytes(field, s string) error {
+	if !utf8.ValidString(s) {
 		return invalid(field, "is not valid UTF-8")
 	}
 	for i := range len(s) {

@@ -22,12 +22,22 @@ type CloudEvents struct {
 	contentType string
 	// escape asks for percent-encoded values: NATS headers are lines of ASCII.
 	escape bool
-	// names are the header names of the attributes that nearly every message
-	// has, so that encoding does not build them each time.
-	names map[string]string
+	// names and common are header names that many messages have, so that
+	// encoding does not build them each time.
+	names  headerNames
+	common map[string]string
 }
 
-var _ Codec = (*CloudEvents)(nil)
+// headerNames are those of the attributes that carry a message's fields.
+type headerNames struct {
+	specVersion, id, source, messageType, subject, time, key, lane, epoch, sequence string
+}
+
+var (
+	_ Codec       = (*CloudEvents)(nil)
+	_ Measurer    = (*CloudEvents)(nil)
+	_ IntoEncoder = (*CloudEvents)(nil)
+)
 
 // Attributes that carry a message's fields.
 const (
@@ -69,27 +79,53 @@ func NATSCloudEvents() *CloudEvents {
 }
 
 func newCloudEvents(prefix, contentType string, escape bool) *CloudEvents {
-	c := &CloudEvents{prefix: prefix, contentType: contentType, escape: escape, names: map[string]string{}}
-	for _, name := range []string{
-		attrSpecVersion, attrID, attrSource, attrType, attrSubject, attrTime, attrKey, attrLane, attrEpoch, attrSequence,
-		tidings.HeaderCorrelationID, tidings.HeaderCausationID, tidings.HeaderTraceparent,
-	} {
-		c.names[name] = prefix + name
+	return &CloudEvents{
+		prefix: prefix, contentType: contentType, escape: escape,
+		names: headerNames{
+			specVersion: prefix + attrSpecVersion, id: prefix + attrID, source: prefix + attrSource, messageType: prefix + attrType,
+			subject: prefix + attrSubject, time: prefix + attrTime, key: prefix + attrKey,
+			lane: prefix + attrLane, epoch: prefix + attrEpoch, sequence: prefix + attrSequence,
+		},
+		common: map[string]string{
+			tidings.HeaderCorrelationID: prefix + tidings.HeaderCorrelationID,
+			tidings.HeaderCausationID:   prefix + tidings.HeaderCausationID,
+			tidings.HeaderTraceparent:   prefix + tidings.HeaderTraceparent,
+		},
 	}
-	return c
+}
+
+// header returns the name of the header that carries a message's header.
+func (c *CloudEvents) header(name string) string {
+	if whole, ok := c.common[name]; ok {
+		return whole
+	}
+	return c.prefix + name
 }
 
 // Encode implements [Codec]. Besides what Validate refuses it refuses a message
 // without a source, with a stamp that is not whole, or whose content type is
 // that of structured CloudEvents, which a reader would take for an envelope.
 func (c *CloudEvents) Encode(m *tidings.Message) (Record, error) {
-	if err := encodable(m); err != nil {
+	var r Record
+	if err := c.EncodeInto(&r, m); err != nil {
 		return Record{}, err
 	}
-	e := encoder{c: c, headers: make([]Header, 0, 8+4+len(m.Headers))}
+	return r, nil
+}
+
+// EncodeInto implements [IntoEncoder].
+func (c *CloudEvents) EncodeInto(r *Record, m *tidings.Message) error {
+	if err := encodable(m); err != nil {
+		return err
+	}
+	headers := r.Headers[:0]
+	if headers == nil {
+		headers = make([]Header, 0, 8+4+len(m.Headers))
+	}
+	e := encoder{c: c, headers: headers}
 	// One text holds the three values that are not strings already.
 	var buf [64]byte
-	b := m.Time.UTC().AppendFormat(buf[:0], timeLayout)
+	b := appendTime(buf[:0], m.Time)
 	timeEnd := len(b)
 	if m.Stamp.Sequence > 0 {
 		b = strconv.AppendInt(b, int64(m.Stamp.Lane), 10)
@@ -100,31 +136,32 @@ func (c *CloudEvents) Encode(m *tidings.Message) (Record, error) {
 	}
 	text := string(b)
 
-	e.add(attrSpecVersion, specVersion)
-	e.add(attrID, m.ID)
-	e.add(attrSource, m.Source)
-	e.add(attrType, m.Type)
-	e.add(attrTime, text[:timeEnd])
-	e.headers = append(e.headers, Header{c.contentType, e.value(m.ContentType)})
+	n := &c.names
+	e.add(n.specVersion, specVersion)
+	e.add(n.id, m.ID)
+	e.add(n.source, m.Source)
+	e.add(n.messageType, m.Type)
+	e.add(n.time, text[:timeEnd])
+	e.add(c.contentType, m.ContentType)
 	if m.Subject != "" {
-		e.add(attrSubject, m.Subject)
+		e.add(n.subject, m.Subject)
 	}
 	if m.Key != "" {
-		e.add(attrKey, m.Key)
+		e.add(n.key, m.Key)
 	}
 	if m.Stamp.Sequence > 0 {
-		e.add(attrEpoch, m.Stamp.Epoch)
-		e.add(attrLane, text[timeEnd:laneEnd])
-		e.add(attrSequence, text[laneEnd:])
+		e.add(n.epoch, m.Stamp.Epoch)
+		e.add(n.lane, text[timeEnd:laneEnd])
+		e.add(n.sequence, text[laneEnd:])
 	}
 	e.addAll(m.Headers)
 
-	r := Record{Channel: m.Channel, Key: m.OrderingKey(), Headers: e.headers, Value: m.Payload}
+	*r = Record{Channel: m.Channel, Key: m.OrderingKey(), Headers: e.headers, Value: m.Payload}
 	if r.Value == nil {
 		// Kafka takes a record without a value for the deletion of its key.
 		r.Value = []byte{}
 	}
-	return r, nil
+	return nil
 }
 
 func encodable(m *tidings.Message) error {
@@ -168,11 +205,7 @@ type encoder struct {
 	headers []Header
 }
 
-func (e *encoder) add(attribute, value string) {
-	name, ok := e.c.names[attribute]
-	if !ok {
-		name = e.c.prefix + attribute
-	}
+func (e *encoder) add(name, value string) {
 	e.headers = append(e.headers, Header{name, e.value(value)})
 }
 
@@ -189,7 +222,7 @@ func (e *encoder) addAll(h tidings.Headers) {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		e.add(name, h[name])
+		e.add(e.c.header(name), h[name])
 	}
 }
 

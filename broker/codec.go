@@ -26,6 +26,47 @@ type Codec interface {
 	Decode(r Record) (tidings.Message, error)
 }
 
+// A Measurer is a [Codec] that can tell how large a record will be without making
+// it. Each message is measured before it is published.
+type Measurer interface {
+	// Measure returns the Size of the record that Encode returns, and how many
+	// headers it has, or the same error.
+	Measure(m *tidings.Message) (bytes, headers int, err error)
+}
+
+// Measure returns what a [Measurer] does, of any codec.
+func Measure(c Codec, m *tidings.Message) (bytes, headers int, err error) {
+	if c, ok := c.(Measurer); ok {
+		return c.Measure(m)
+	}
+	r, err := c.Encode(m)
+	if err != nil {
+		return 0, 0, err
+	}
+	return r.Size(), len(r.Headers), nil
+}
+
+// An IntoEncoder is a [Codec] that can make a record in the memory of another
+// one.
+type IntoEncoder interface {
+	// EncodeInto does what Encode does. It overwrites r and the array of its
+	// Headers, which may be nil; nothing that belonged to r may be in use. With an
+	// error r is as it was.
+	EncodeInto(r *Record, m *tidings.Message) error
+}
+
+// EncodeInto does what an [IntoEncoder] does, with any codec.
+func EncodeInto(c Codec, r *Record, m *tidings.Message) error {
+	if c, ok := c.(IntoEncoder); ok {
+		return c.EncodeInto(r, m)
+	}
+	made, err := c.Encode(m)
+	if err == nil {
+		*r = made
+	}
+	return err
+}
+
 // A Record is a message as a broker stores it.
 type Record struct {
 	// Channel is the topic or subject.
@@ -69,10 +110,24 @@ type PerChannel struct {
 	Channels map[string]Codec
 }
 
-var _ Codec = PerChannel{}
+var (
+	_ Codec       = PerChannel{}
+	_ Measurer    = PerChannel{}
+	_ IntoEncoder = PerChannel{}
+)
 
 // Encode implements [Codec].
 func (p PerChannel) Encode(m *tidings.Message) (Record, error) { return p.of(m.Channel).Encode(m) }
+
+// Measure implements [Measurer].
+func (p PerChannel) Measure(m *tidings.Message) (bytes, headers int, err error) {
+	return Measure(p.of(m.Channel), m)
+}
+
+// EncodeInto implements [IntoEncoder].
+func (p PerChannel) EncodeInto(r *Record, m *tidings.Message) error {
+	return EncodeInto(p.of(m.Channel), r, m)
+}
 
 // Decode implements [Codec].
 func (p PerChannel) Decode(r Record) (tidings.Message, error) { return p.of(r.Channel).Decode(r) }

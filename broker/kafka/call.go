@@ -86,7 +86,7 @@ func (c *call) hand(i int, m *tidings.Message) error {
 		c.last = c.b.topic(m.Channel)
 	}
 	o := &c.messages[i]
-	o.call, o.topic, o.index, o.size = c, c.last, i, recordSize(&r)
+	o.call, o.topic, o.index, o.size = c, c.last, i, recordSize(r.Size(), len(r.Headers))
 	fill(&o.record, &r, c.now)
 	if err := c.b.budget.take(c.ctx, o.size); err != nil {
 		return err

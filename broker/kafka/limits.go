@@ -145,8 +145,8 @@ func (b *Broker) batchLimit(name string) int32 {
 // recordSize is the most that a record takes as a batch of its own, before
 // compression: 61 bytes of batch, and lengths, flags and deltas as varints of
 // at most 5 bytes.
-func recordSize(r *broker.Record) int {
-	return 61 + 8*5 + r.Size() + 10*len(r.Headers)
+func recordSize(bytes, headers int) int {
+	return 61 + 8*5 + bytes + 10*headers
 }
 
 // tooLarge returns the error for a record that the topic never takes, or nil.

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"tidings.example"
+	"tidings.example/broker"
 )
 
 // producerOptions are those of the client that publishes. A record is tried
@@ -37,7 +38,7 @@ func (b *Broker) producerOptions() []kgo.Opt {
 // Check implements [broker.Publisher]. It asks the cluster for max.message.bytes
 // of a channel that it meets for the first time, and again every minute.
 func (b *Broker) Check(ctx context.Context, m *tidings.Message) error {
-	r, err := b.config.Codec.Encode(m)
+	bytes, headers, err := broker.Measure(b.config.Codec, m)
 	if err != nil {
 		return err
 	}
@@ -45,7 +46,7 @@ func (b *Broker) Check(ctx context.Context, m *tidings.Message) error {
 	if err != nil {
 		limit = maxBatch // the cluster is away or has no such topic: not for ever
 	}
-	return tooLarge(m.Channel, recordSize(&r), limit)
+	return tooLarge(m.Channel, recordSize(bytes, headers), limit)
 }
 
 // errFollows is for messages whose predecessor in the channel failed.

@@ -79,7 +79,8 @@ type LogBatch struct {
 	// transaction.
 	End []byte
 	// Committed is when the last transaction was committed, by the database's
-	// clock.
+	// clock; or a later time if nothing that was committed before comes after
+	// this batch.
 	Committed time.Time
 	// Floor, if not 0, tells that no row at this or a lower position of the
 	// table comes after this batch: whoever held one has committed or given up.

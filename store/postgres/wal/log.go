@@ -116,6 +116,9 @@ func (l *Log) Next(ctx context.Context, limit, bytes int) (relay.LogBatch, error
 			if behind.committed != 0 {
 				batch.Committed = timeOf(behind.committed)
 			}
+			if at := l.watch.committedAt(behind.position.lsn); at.After(batch.Committed) {
+				batch.Committed = at
+			}
 			return batch, nil
 		case err != nil:
 			return relay.LogBatch{}, err

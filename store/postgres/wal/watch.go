@@ -37,6 +37,13 @@ type watch struct {
 	mu     sync.Mutex
 	floors []floor // in the order of the log
 	last   int64
+	// What was committed before a look lies below the end of the log that it found:
+	// the look that was not read up to yet, and the last one that was.
+	ahead struct {
+		end pglogrepl.LSN
+		at  time.Time
+	}
+	passed time.Time
 }
 
 // A floor holds from a place in the log on.
@@ -68,7 +75,7 @@ func (w *watch) run(ctx context.Context) error {
 func (w *watch) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, watchTimeout)
 	defer cancel()
-	high := w.high.Load() // before it is asked who appends
+	high, asked := w.high.Load(), time.Now() // before it is asked who appends
 	now, err := postgres.ReadAppenders(ctx, w.conn, w.table)
 	if err != nil {
 		return err
@@ -77,6 +84,11 @@ func (w *watch) look(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("the end of the log: %w", err)
 	}
+	w.mu.Lock()
+	if w.ahead.end == 0 {
+		w.ahead.end, w.ahead.at = end.lsn, asked
+	}
+	w.mu.Unlock()
 	if w.growing {
 		w.compare(high, now.Transactions, end.lsn)
 	}
@@ -99,6 +111,18 @@ func (w *watch) compare(high int64, appending []string, end pglogrepl.LSN) {
 		w.mu.Unlock()
 	}
 	w.before, w.appended = high, appending
+}
+
+// committedAt returns a time, by the clock of this process: what was committed before
+// is not behind this place in the log. It is zero if nothing is known. Where other
+// tables fill the log, and no row comes, nothing else tells that.
+func (w *watch) committedAt(end pglogrepl.LSN) time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ahead.end != 0 && w.ahead.end <= end {
+		w.passed, w.ahead.end = w.ahead.at, 0
+	}
+	return w.passed
 }
 
 // floorAt returns the floor of a batch that ends here, or 0 where there is no new one.

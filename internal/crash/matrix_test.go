@@ -44,45 +44,53 @@ var matrix = []fault{
 	{name: "from the log to the table and back", break_: handOver},
 }
 
-func TestPostgreSQL(t *testing.T) { testMatrix(t, "postgres") }
-
-func TestMariaDB(t *testing.T) { testMatrix(t, "mariadb") }
-
-// testMatrix breaks one thing after the other, each in a database and topic of
-// its own, on servers that only this test has.
-func testMatrix(t *testing.T, kind string) {
+// TestMatrix breaks one thing after the other, each in a database and topic of its
+// own, on servers that only this test has. Nothing runs beside it: faults last for
+// as long as they say, and servers come back, only if the machine has time for it.
+func TestMatrix(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes minutes")
 	}
-	t.Parallel()
 	servertest.Postgres(t) // for the effects
-	servers := servertest.Private(t, kind, "kafka")
-	for _, f := range matrix {
-		if f.only != "" && f.only != kind {
-			continue
+	servers := servertest.Private(t, "postgres", "mariadb", "kafka")
+	for _, kind := range []string{"postgres", "mariadb"} {
+		for _, f := range matrix {
+			if f.only != "" && f.only != kind {
+				continue
+			}
+			t.Run(kind+"/"+f.name, func(t *testing.T) {
+				w := newWorld(t, servers, kind)
+				w.flow()
+				began := time.Now()
+				f.break_(w)
+				w.Logf("broken for %s", time.Since(began).Round(100*time.Millisecond))
+				w.more(200)
+				w.verify(f.want)
+				w.leave()
+			})
 		}
-		t.Run(f.name, func(t *testing.T) {
-			w := newWorld(t, servers, kind, "log")
-			for _, p := range w.relays {
-				p.start()
-			}
-			w.more(100)
-			began := time.Now()
-			f.break_(w)
-			w.Logf("broken for %s", time.Since(began).Round(100*time.Millisecond))
-			w.more(200)
-			w.verify(f.want)
-			for _, p := range w.relays {
-				p.stop()
-			}
-			w.forget()
-		})
 	}
 }
 
-// forget frees what the server keeps for the world's relays, which have stopped.
-func (w *world) forget() {
-	if w.kind == "postgres" && w.reading == "log" {
+// flow starts the relays, and waits until the log is followed.
+func (w *world) flow() {
+	w.Helper()
+	for _, p := range w.relays {
+		p.start()
+	}
+	w.until("the log is followed", func() bool {
+		return w.relays[0].metric("tidings_relay_checkpoints_total")+w.relays[1].metric("tidings_relay_checkpoints_total") > 0
+	})
+	w.more(100)
+}
+
+// leave stops the relays and frees what the server keeps for them.
+func (w *world) leave() {
+	w.Helper()
+	for _, p := range w.relays {
+		p.stop()
+	}
+	if w.kind == "postgres" {
 		w.tidings("relay", "drop-log", "--reason", "the test is over")
 	}
 }

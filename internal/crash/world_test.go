@@ -33,7 +33,6 @@ type world struct {
 	kind    string // postgres or mariadb
 	url     string // of the source, past all proxies
 	channel string
-	reading string
 
 	db     *connect.Database // the source
 	relays [2]*process
@@ -45,12 +44,12 @@ type world struct {
 
 // newWorld makes a world whose relays are not started yet. The servers are those
 // of the test alone.
-func newWorld(t *testing.T, servers *servertest.Servers, kind, reading string) *world {
+func newWorld(t *testing.T, servers *servertest.Servers, kind string) *world {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
 	t.Cleanup(cancel)
 	name := servertest.Name("crash")
-	w := &world{T: t, ctx: ctx, servers: servers, kind: kind, channel: name, reading: reading}
+	w := &world{T: t, ctx: ctx, servers: servers, kind: kind, channel: name}
 	var err error
 	if w.url, err = connect.EnsureDatabase(ctx, servers.URL(kind), name, connect.Options{}); err != nil {
 		t.Fatal(err)
@@ -59,7 +58,7 @@ func newWorld(t *testing.T, servers *servertest.Servers, kind, reading string) *
 	// The truth: what was committed, in the transaction that appended.
 	w.exec(`CREATE TABLE written (message_id varchar(64) PRIMARY KEY, k varchar(64) NOT NULL, n bigint NOT NULL)`)
 	for i := range w.relays {
-		w.addRelay(i, reading)
+		w.addRelay(i)
 	}
 	w.consume()
 	w.load = newLoad(w)
@@ -99,14 +98,14 @@ func (w *world) exec(statement string, args ...any) {
 	}
 }
 
-func (w *world) addRelay(i int, reading string) {
+func (w *world) addRelay(i int) {
 	w.Helper()
 	host := hostOf(w.url)
 	w.nets[i] = servertest.NewProxy(w, host)
 	url := strings.Replace(w.url, host, w.nets[i].Addr(), 1)
 	addr := freeAddr(w)
 	w.relays[i] = &process{t: w, addr: addr, log: &syncBuffer{},
-		args: []string{"relay", "--source", source, "--read", reading, "--http", addr, "--progress", "0"},
+		args: []string{"relay", "--source", source, "--read", "log", "--http", addr, "--progress", "0"},
 		env:  []string{"TIDINGS_STORE_URL=" + url, "TIDINGS_BROKER_URL=" + w.servers.URL("kafka")}}
 }
 

@@ -49,6 +49,19 @@ func Control(t testing.TB) *Servers {
 // first waits for the killed broker's session to end.
 func Private(t testing.TB, names ...string) *Servers {
 	t.Helper()
+	return private(t, 0, names)
+}
+
+// PrivateSmall is Private on a disk of its own of so many MiB, in memory, which the
+// test may fill: see [Servers.Fill]. Where this process may not mount one, the test
+// is skipped.
+func PrivateSmall(t testing.TB, mebibytes int, names ...string) *Servers {
+	t.Helper()
+	return private(t, mebibytes, names)
+}
+
+func private(t testing.TB, mebibytes int, names []string) *Servers {
+	t.Helper()
 	shared := sharedDirectory(t)
 	parent := filepath.Join(shared, "private")
 	if err := os.MkdirAll(parent, 0o755); err != nil {
@@ -57,6 +70,10 @@ func Private(t testing.TB, names ...string) *Servers {
 	dir, err := os.MkdirTemp(parent, "")
 	if err != nil {
 		t.Fatalf("create a directory for private servers: %v", err)
+	}
+	unmount := func() {}
+	if mebibytes > 0 {
+		unmount = mountSmall(t, dir, mebibytes)
 	}
 	// The database servers run as users of their own.
 	if err := os.Chmod(dir, 0o755); err != nil {
@@ -79,6 +96,7 @@ func Private(t testing.TB, names ...string) *Servers {
 			s.logTails(dir, names)
 		}
 		s.run(append([]string{"stop"}, names...)...)
+		unmount()
 		if err := os.RemoveAll(dir); err != nil {
 			t.Errorf("remove private servers: %v", err)
 		}
@@ -128,13 +146,7 @@ func (s *Servers) Restart(name string) { s.t.Helper(); s.run("restart", name) }
 // Signal sends a signal to a server's main process.
 func (s *Servers) Signal(name string, signal syscall.Signal) {
 	s.t.Helper()
-	dir := ""
-	for _, variable := range s.environment {
-		if value, ok := strings.CutPrefix(variable, "TIDINGS_SERVERS_DIR="); ok {
-			dir = value // the last one counts
-		}
-	}
-	written, err := os.ReadFile(filepath.Join(dir, name, "pid"))
+	written, err := os.ReadFile(filepath.Join(s.dir(), name, "pid"))
 	if err != nil {
 		s.t.Errorf("find the process of %s: %v", name, err)
 		return

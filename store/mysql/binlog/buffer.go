@@ -7,11 +7,12 @@ import (
 	"tidings.example/relay"
 )
 
-// An entry is what the reader hands over: a row, or that a place is reached.
+// An entry is what the reader hands over: rows of one transaction, or that a place
+// is reached.
 type entry struct {
-	row  relay.Row
-	size int // of the row in memory
-	// reached is set where this is no row: all rows before are of transactions
+	rows []relay.Row
+	size int // of the rows in memory
+	// reached is set where these are no rows: all rows before are of transactions
 	// that end here, and these transactions are executed.
 	reached bool
 	gtid    gtid
@@ -57,6 +58,7 @@ type buffer struct {
 	mu      sync.Mutex
 	entries []entry
 	taken   int // so many from the front are taken
+	rows    int // rows in those that are not
 	size    int
 	limit   int
 	err     error
@@ -65,8 +67,8 @@ type buffer struct {
 	space   chan struct{} // holds a token after entries were taken
 }
 
-// bufferBytes bounds what waits for the relay. A single row may be larger.
-const bufferBytes = 4 << 20
+// bufferBytes bounds what waits for the relay. What is put at once may be larger.
+const bufferBytes = 2 << 20
 
 func newBuffer() *buffer {
 	return &buffer{limit: bufferBytes, ready: make(chan struct{}, 1), space: make(chan struct{}, 1)}
@@ -79,8 +81,9 @@ func poke(c chan struct{}) {
 	}
 }
 
-// put adds entries, and waits while there is no room.
-func (b *buffer) put(entries []entry) error {
+// put adds entries, and waits while there is no room. The rows are the buffer's
+// from then on.
+func (b *buffer) put(entries ...entry) error {
 	size := 0
 	for i := range entries {
 		size += entries[i].size
@@ -101,6 +104,7 @@ func (b *buffer) put(entries []entry) error {
 			continue
 		}
 		b.entries = append(b.entries, entries[i])
+		b.rows += len(entries[i].rows)
 	}
 	b.size += size
 	poke(b.ready)
@@ -126,18 +130,27 @@ func (b *buffer) close() {
 }
 
 // take calls fn for entries from the front, as long as it returns true; the one
-// for which it returns false stays. It returns the error that ended the reading,
-// once all is taken.
-func (b *buffer) take(fn func(e *entry) bool) error {
+// for which it returns false stays, with the rows that fn has left in it. rows is how many there
+// are before. It returns the error that ended the reading, once all is taken.
+func (b *buffer) take(fn func(e *entry, rows int) bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	before := b.taken
-	for b.taken < len(b.entries) && fn(&b.entries[b.taken]) {
-		b.size -= b.entries[b.taken].size
-		b.entries[b.taken] = entry{}
-		b.taken++
+	size := b.size
+	for more := true; more && b.taken < len(b.entries); {
+		e := &b.entries[b.taken]
+		rows, bytes := len(e.rows), e.size
+		more = fn(e, b.rows)
+		if more {
+			e.size, e.rows = 0, nil
+		}
+		b.rows -= rows - len(e.rows)
+		b.size -= bytes - e.size
+		if more {
+			*e = entry{}
+			b.taken++
+		}
 	}
-	if b.taken > before {
+	if b.size < size {
 		poke(b.space)
 	}
 	if b.taken == len(b.entries) || b.taken > 10_000 {

@@ -90,7 +90,7 @@ func TestIntervals(t *testing.T) {
 // recordedReader reads events without a server.
 func recordedReader(fold bool) *reader {
 	r := &reader{source: &Source{database: "golden", fold: fold}, out: newBuffer(), columns: usualLayouts(),
-		maps: map[uint64]*table{}, sources: map[[16]byte]string{}, prepared: map[string][]entry{},
+		maps: map[uint64]*table{}, sources: map[[16]byte]string{}, prepared: map[string]entry{},
 		lookUp: func(int) (layout, error) { return usual[0], nil }}
 	r.out.limit = math.MaxInt // nobody takes while an event is read
 	return r
@@ -100,10 +100,8 @@ func recordedReader(fold bool) *reader {
 func replay(parser *replication.BinlogParser, recorded []byte) (rows []relay.Row, err error) {
 	r := recordedReader(false)
 	collect := func() {
-		_ = r.out.take(func(e *entry) bool {
-			if !e.reached {
-				rows = append(rows, e.row)
-			}
+		_ = r.out.take(func(e *entry, _ int) bool {
+			rows = append(rows, e.rows...)
 			return true
 		})
 	}
@@ -175,7 +173,7 @@ func FuzzReader(f *testing.F) {
 				return
 			}
 			_ = r.event(h.EventType, &h, body)
-			_ = r.out.take(func(*entry) bool { return true })
+			_ = r.out.take(func(*entry, int) bool { return true })
 		}
 	})
 }

@@ -23,7 +23,7 @@ const (
 )
 
 func (r *reader) begin(g gtid, h *replication.EventHeader) {
-	r.tx = tx{rows: r.tx.rows[:0], gtid: g, micros: int64(h.Timestamp) * 1_000_000}
+	r.tx = tx{rows: emptied(r.tx.rows), gtid: g, micros: int64(h.Timestamp) * 1_000_000}
 }
 
 func (r *reader) beginMariaDB(b *reading, h *replication.EventHeader) error {
@@ -124,7 +124,7 @@ func (r *reader) statement(_ bool, database, text string, h *replication.EventHe
 		if next, name := firstWord(rest); next == "TO" {
 			return r.rollbackTo(savepointName(name))
 		}
-		r.tx.rows = r.tx.rows[:0]
+		r.tx.rows, r.tx.bytes = emptied(r.tx.rows), 0
 		return r.commit(h)
 	case "XA":
 		return r.xa(rest, h)

@@ -90,37 +90,61 @@ func (l *Log) Next(ctx context.Context, limit, bytes int) (relay.LogBatch, error
 	}
 }
 
+// worthSharing is a number of rows that are not copied to add others to them.
+const worthSharing = 500
+
 // take takes what the buffer has.
 func (l *Log) take(limit, bytes int) (relay.LogBatch, error) {
 	var b relay.LogBatch
 	var wrong error
-	size := 0
-	err := l.buffer.take(func(e *entry) bool {
+	size, shared := 0, false
+	err := l.buffer.take(func(e *entry, there int) bool {
 		if e.reached {
 			wrong = errors.Join(wrong, l.reach(e))
 			return true
 		}
-		if l.skip > 0 {
-			l.skip--
-			l.at.rows++
-			return true
+		if skip := min(l.skip, int64(len(e.rows))); skip > 0 {
+			l.skip -= skip
+			l.at.rows += skip
+			e.drop(int(skip))
 		}
-		if len(b.Rows) >= limit || len(b.Rows) > 0 && size >= bytes {
-			return false
+		n := 0
+		for ; !shared && n < len(e.rows) && len(b.Rows)+n < limit && (len(b.Rows)+n == 0 || size < bytes); n++ {
+			size += len(e.rows[n].Message.Payload)
+			l.note(&e.rows[n])
 		}
-		b.Rows = append(b.Rows, e.row)
-		size += len(e.row.Message.Payload)
-		l.at.rows++
+		if n == 0 {
+			return len(e.rows) == 0
+		}
+		l.at.rows += int64(n)
 		l.committed = time.UnixMicro(e.micros).UTC()
-		if e.row.Position > l.highest.Load() {
-			l.highest.Store(e.row.Position)
+		switch whole := n == len(e.rows); {
+		case b.Rows == nil && (n == there || n >= worthSharing || !whole):
+			b.Rows, shared = e.rows[:n:n], true
+		case b.Rows == nil:
+			b.Rows = append(make([]relay.Row, 0, min(limit, there)), e.rows[:n]...)
+		default:
+			b.Rows = append(b.Rows, e.rows[:n]...)
 		}
-		return true
+		e.drop(n)
+		return len(e.rows) == 0
 	})
 	if wrong != nil && len(b.Rows) == 0 {
 		return b, wrong
 	}
 	return b, err
+}
+
+// drop takes n rows from the front.
+func (e *entry) drop(n int) {
+	e.size -= e.size * n / max(len(e.rows), 1)
+	e.rows = e.rows[n:]
+}
+
+func (l *Log) note(r *relay.Row) {
+	if r.Position > l.highest.Load() {
+		l.highest.Store(r.Position)
+	}
 }
 
 // end is the position behind what was returned.

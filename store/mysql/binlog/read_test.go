@@ -53,7 +53,7 @@ func TestLargeTransaction(t *testing.T) { // not beside others, which use memory
 		if got == n {
 			wantKeys(t, f.rows(1), "last")
 		}
-		if highest > before.HeapInuse+64<<20 {
+		if highest > before.HeapInuse+48<<20 {
 			t.Errorf("the heap grew from %d to %d MiB", before.HeapInuse>>20, highest>>20)
 		}
 		f.end()

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/go-mysql-org/go-mysql/replication"
 
@@ -48,9 +49,9 @@ type reader struct {
 	sources map[[16]byte]string
 
 	tx       tx
-	prepared map[string][]entry // XA, by the text of their id
-	held     int                // bytes in prepared
-	waiting  []entry            // places that are reached, but for prepared transactions
+	prepared map[string]entry // XA, by the text of their id
+	held     int              // bytes in prepared
+	waiting  *entry           // the place that is reached, but for prepared transactions
 }
 
 // tx is the transaction whose events are being read.
@@ -60,7 +61,7 @@ type tx struct {
 	standalone bool // one event, which is not in a transaction
 	xa         bool // ends prepared
 	micros     int64
-	rows       []entry
+	rows       []relay.Row // in memory that is used again
 	bytes      int
 	marks      map[string]int // savepoints: how many rows were there
 	sent       int            // rows that were handed over already
@@ -174,7 +175,7 @@ func (r *reader) insert(b *reading, t *table, kind replication.EventType) error 
 				return err
 			}
 		}
-		r.tx.rows = append(r.tx.rows, entry{row: row, size: size + rowOverhead, micros: r.tx.micros})
+		r.tx.rows = append(r.tx.rows, row)
 		r.tx.bytes += size + rowOverhead
 		if r.tx.xa && r.held+r.tx.bytes > preparedBytes {
 			return fmt.Errorf("transactions that are prepared (XA) hold more than %d MiB of messages: commit them, or append in smaller ones", preparedBytes>>20)
@@ -188,17 +189,31 @@ const rowOverhead = 300
 
 // send hands the rows over that the transaction has so far.
 func (r *reader) send() error {
-	err := r.out.put(r.tx.rows)
 	r.tx.sent += len(r.tx.rows)
-	r.tx.rows, r.tx.bytes = r.tx.rows[:0], 0
-	return err
+	return r.out.put(r.gathered())
+}
+
+// gathered takes the rows that the transaction has so far, in memory of their own.
+func (r *reader) gathered() entry {
+	e := entry{rows: slices.Clone(r.tx.rows), size: r.tx.bytes, micros: r.tx.micros}
+	r.tx.rows, r.tx.bytes = emptied(r.tx.rows), 0
+	return e
+}
+
+// emptied returns the memory of rows, without what they hold, if it is worth keeping.
+func emptied(rows []relay.Row) []relay.Row {
+	if cap(rows) > wholeBytes/rowOverhead*2 {
+		return nil
+	}
+	clear(rows)
+	return rows[:0]
 }
 
 // abandon forgets a transaction that has no end, because the server died while
 // it wrote it: it was rolled back.
 func (r *reader) abandon() {
 	clear(r.maps)
-	r.tx = tx{rows: r.tx.rows[:0]}
+	r.tx = tx{rows: emptied(r.tx.rows)}
 }
 
 // commit is the end of a transaction.
@@ -212,22 +227,23 @@ func (r *reader) commit(h *replication.EventHeader) error {
 // reached hands over the rest of a transaction, and its end.
 func (r *reader) reached(g gtid, micros int64) error {
 	end := entry{reached: true, gtid: g, file: r.file, at: r.at, created: r.created, columns: r.columns, micros: micros, log: r.log}
-	if len(r.prepared) > 0 {
-		if n := len(r.waiting); n > 0 {
-			r.waiting[n-1].merge(&end)
-		} else {
-			r.waiting = append(r.waiting, end)
-		}
-	} else {
-		if len(r.waiting) > 0 {
-			r.tx.rows = append(r.tx.rows, r.waiting...)
-			r.waiting = nil
-		}
-		r.tx.rows = append(r.tx.rows, end)
+	var all [2]entry
+	those := all[:0]
+	if len(r.tx.rows) > 0 {
+		those = append(those, r.gathered())
 	}
-	err := r.out.put(r.tx.rows)
-	clear(r.tx.rows)
-	r.tx = tx{rows: r.tx.rows[:0]}
+	if r.waiting != nil {
+		r.waiting.merge(&end)
+		end = *r.waiting
+	}
+	if len(r.prepared) > 0 {
+		r.waiting = &end
+	} else {
+		r.waiting = nil
+		those = append(those, end)
+	}
+	err := r.out.put(those...)
+	r.tx = tx{rows: r.tx.rows}
 	return err
 }
 
@@ -251,20 +267,18 @@ func (r *reader) prepare(b *reading, h *replication.EventHeader) error {
 		return r.commit(h)
 	}
 	if len(r.tx.rows) > 0 {
-		r.prepared[xid] = append([]entry(nil), r.tx.rows...)
 		r.held += r.tx.bytes
-		r.tx.rows = r.tx.rows[:0]
+		r.prepared[xid] = r.gathered()
 	}
 	return r.commit(h)
 }
 
 // finish ends the second phase.
 func (r *reader) finish(xid string, committed bool, h *replication.EventHeader) error {
-	for _, e := range r.prepared[xid] {
-		r.held -= e.size
-		if committed {
-			r.tx.rows = append(r.tx.rows, e)
-		}
+	e := r.prepared[xid]
+	r.held -= e.size
+	if committed {
+		r.tx.rows, r.tx.bytes = append(r.tx.rows, e.rows...), r.tx.bytes+e.size
 	}
 	delete(r.prepared, xid)
 	return r.commit(h)

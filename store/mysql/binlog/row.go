@@ -15,6 +15,7 @@ import (
 type decoder struct {
 	// names are those that come again and again: channels, types, content types.
 	names map[string]string
+	text  []byte // of one row, used again
 }
 
 const maxNames = 1000
@@ -54,12 +55,6 @@ func has(bitmap []byte, i int) bool { return bitmap[i>>3]&(1<<(i&7)) != 0 }
 
 // each calls fn for each row. The rows' payloads are parts of the event's bytes.
 func (d *decoder) each(in inserted, fn func(row relay.Row, size int) error) error {
-	// One copy of the whole event holds the texts of all its rows; it is not
-	// worth it where the event is mostly one payload.
-	text := ""
-	if len(in.images) <= 64<<10 {
-		text = string(in.images)
-	}
 	rest := in.images
 	for len(rest) > 0 {
 		var v values
@@ -68,7 +63,6 @@ func (d *decoder) each(in inserted, fn func(row relay.Row, size int) error) erro
 		if rest, err = v.read(&in, rest); err != nil {
 			return fmt.Errorf("read a row of %s: %w", tableNames[in.t.which], err)
 		}
-		v.text, v.all = text, len(in.images)
 		if err := fn(d.row(&v, in.t), before-len(rest)); err != nil {
 			return err
 		}
@@ -81,9 +75,6 @@ func (d *decoder) each(in inserted, fn func(row relay.Row, size int) error) erro
 type values struct {
 	v       [columnCount][]byte
 	missing [columnCount]bool // not in the image, so the server knows its default, and we do not
-	from    [columnCount]int  // where the value begins, counted from the end of the event
-	text    string
-	all     int
 }
 
 // read reads one row image.
@@ -132,19 +123,10 @@ func (v *values) read(in *inserted, b []byte) (rest []byte, err error) {
 			return nil, err
 		}
 		if c >= 0 {
-			v.v[c], v.from[c] = value, len(b)+len(value)
+			v.v[c] = value
 		}
 	}
 	return b, nil
-}
-
-// str returns a value as text, without another copy where there is one.
-func (v *values) str(c int) string {
-	if v.text == "" {
-		return string(v.v[c])
-	}
-	at := v.all - v.from[c]
-	return v.text[at : at+len(v.v[c])]
 }
 
 var errDefault = errors.New("is not in the log: set binlog_row_image = FULL, or give it in the INSERT")
@@ -167,10 +149,14 @@ func (d *decoder) row(v *values, t *table) relay.Row {
 	if b := v.v[columnContentType]; len(b) > 0 {
 		ok = ok && d.name(&m.ContentType, b)
 	}
-	m.ID, m.Key, m.Subject = v.str(columnID), v.str(columnKey), v.str(columnSubject)
+	// One piece of memory for the three, which are short.
+	id, key := len(v.v[columnID]), len(v.v[columnKey])
+	d.text = append(append(append(d.text[:0], v.v[columnID]...), v.v[columnKey]...), v.v[columnSubject]...)
+	text := string(d.text)
+	m.ID, m.Key, m.Subject = text[:id], text[id:id+key], text[id+key:]
 	if h := v.v[columnHeaders]; len(h) > 0 && string(h) != "{}" {
 		var err error
-		m.Headers, err = sqlstore.DecodeHeaders(v.str(columnHeaders))
+		m.Headers, err = sqlstore.DecodeHeaders(string(h))
 		ok = ok && err == nil && utf8.Valid(h)
 	}
 	if ok && dated && utf8.ValidString(m.ID) && utf8.ValidString(m.Key) && utf8.ValidString(m.Subject) {

@@ -89,7 +89,7 @@ func (s *Source) unchanged(ctx context.Context, r *reader, which int, file strin
 		} else if look.file == file && look.at >= at || later(look.file, file) {
 			tell(nil)
 		}
-		look.out.take(func(*entry) bool { return true }) //nolint:errcheck // nothing is in it but places
+		look.out.take(func(*entry, int) bool { return true }) //nolint:errcheck // nothing is in it but places
 		return nil
 	})
 	if err != nil {

@@ -55,7 +55,7 @@ func (s *Source) startAt(ctx context.Context, from position, v *settings, byFile
 	l.at.rows, l.at.set = 0, from.set.clone()
 	l.saved.Store(&from)
 	r := &reader{source: s, out: l.buffer, columns: from.columns, file: from.file, at: from.at,
-		maps: map[uint64]*table{}, sources: map[[16]byte]string{}, prepared: map[string][]entry{}}
+		maps: map[uint64]*table{}, sources: map[[16]byte]string{}, prepared: map[string]entry{}}
 	r.lookUp = func(which int) (layout, error) { return s.columnsSince(life, r, which) }
 	asked := from.place
 	if byFile {

@@ -23,8 +23,8 @@ type call struct {
 	now time.Time
 	// began is the time of the call on the clock Broker.failures: a topic that
 	// failed later takes nothing more from it.
-	began    uint64
-	messages []outgoing
+	began  uint64
+	memory *memory
 	// last is the topic of the message before: mostly that of the next one.
 	last *topic
 	// refused are channels, and keys of a channel, of which a message was not
@@ -33,6 +33,9 @@ type call struct {
 
 	// pending counts the messages not reported, and one for Publish itself.
 	pending atomic.Int64
+	// using counts the messages that a wave may have to do with, and one for
+	// Publish itself. It does not come to 0 where a message failed.
+	using atomic.Int64
 	// aborted is set once ctx is done, before the queue is searched for what is
 	// to be given up.
 	aborted atomic.Bool
@@ -59,8 +62,9 @@ type outgoing struct {
 }
 
 func (b *Broker) newCall(ctx context.Context, done func(int, error), n int) *call {
-	c := &call{b: b, ctx: ctx, done: done, now: time.Now(), began: b.failures.Load(), messages: make([]outgoing, n)}
+	c := &call{b: b, ctx: ctx, done: done, now: time.Now(), began: b.failures.Load(), memory: newMemory(n)}
 	c.pending.Store(1)
+	c.using.Store(1)
 	c.stop = context.AfterFunc(ctx, func() {
 		c.aborted.Store(true)
 		b.queue.abort(c)
@@ -77,17 +81,17 @@ func (c *call) hand(i int, m *tidings.Message) error {
 	if c.refused != nil && (c.refused[refusal{channel: m.Channel, whole: true}] || c.refused[refusal{channel: m.Channel, key: m.OrderingKey()}]) {
 		return errFollows
 	}
-	r, err := c.b.config.Codec.Encode(m)
-	if err != nil {
+	r := &c.memory.record
+	if err := broker.EncodeInto(c.b.config.Codec, r, m); err != nil {
 		c.refuse(refusal{channel: m.Channel, key: m.OrderingKey()})
 		return err
 	}
 	if c.last == nil || c.last.name != m.Channel {
 		c.last = c.b.topic(m.Channel)
 	}
-	o := &c.messages[i]
+	o := &c.memory.messages[i]
 	o.call, o.topic, o.index, o.size = c, c.last, i, recordSize(r.Size(), len(r.Headers))
-	fill(&o.record, &r, c.now)
+	c.memory.fill(&o.record, r, c.now)
 	if err := c.b.budget.take(c.ctx, o.size); err != nil {
 		return err
 	}
@@ -169,6 +173,7 @@ func (o *outgoing) report(err error) {
 	o.reported.Store(true)
 	o.stored = err == nil
 	if err != nil {
+		c.using.Add(1) // the memory is not used again
 		err = explain(err)
 		cause := err
 		if c.ctx.Err() != nil {
@@ -202,3 +207,7 @@ func (c *call) release() {
 		c.stop()
 	}
 }
+
+// unused notes that n messages have nothing to do with a wave any more. It reports
+// whether nobody uses the call's memory now.
+func (c *call) unused(n int) bool { return c.using.Add(int64(-n)) == 0 }

@@ -84,6 +84,9 @@ func (b *Broker) Publish(ctx context.Context, ms []*tidings.Message, done func(i
 		}
 	}
 	c.release()
+	if c.unused(1) {
+		c.memory.recycle()
+	}
 }
 
 // pump sends waves until the queue is closed.
@@ -106,7 +109,7 @@ func (b *Broker) pump() {
 // send returns when every message of the wave is reported.
 func (b *Broker) send(ctx context.Context, wave []*outgoing) {
 	for _, o := range wave {
-		if o.topic.stale.Swap(false) {
+		if o.topic.stale.Load() && o.topic.stale.Swap(false) {
 			b.client.PurgeTopicsFromProducing(o.topic.name)
 		}
 		if o.topic.failure() != nil {

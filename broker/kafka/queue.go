@@ -30,6 +30,7 @@ func (q *queue) put(o *outgoing) error {
 		return o.call.ctx.Err() // seen here, or abort finds the message
 	}
 	o.call.pending.Add(1)
+	o.call.using.Add(1)
 	q.waiting = append(q.waiting, o)
 	q.wake()
 	return nil
@@ -92,13 +93,32 @@ func (q *queue) begin() {
 // end is called when every message of the wave is reported.
 func (q *queue) end() {
 	q.mu.Lock()
-	defer q.mu.Unlock()
 	q.cancel()
+	over := q.over()
 	clear(q.wave)
 	q.wave = q.wave[:0]
 	if len(q.waiting) > 0 {
 		q.wake()
 	}
+	q.mu.Unlock()
+	for _, c := range over {
+		c.memory.recycle()
+	}
+}
+
+// over returns the calls that have nothing more to do with waves, nor with Publish.
+func (q *queue) over() (over []*call) {
+	for from := 0; from < len(q.wave); {
+		c, to := q.wave[from].call, from+1
+		for to < len(q.wave) && q.wave[to].call == c {
+			to++
+		}
+		if c.unused(to - from) {
+			over = append(over, c)
+		}
+		from = to
+	}
+	return over
 }
 
 // abort gives up what a call has on its way, because its context is done. What

@@ -3,37 +3,12 @@ package kafka
 import (
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"tidings.example"
 	"tidings.example/broker"
 )
-
-// fill makes the client library's record of ours. Key and header values share
-// one piece of memory.
-func fill(to *kgo.Record, r *broker.Record, now time.Time) {
-	n := len(r.Key)
-	for i := range r.Headers {
-		n += len(r.Headers[i].Value)
-	}
-	text := make([]byte, 0, n)
-	piece := func(s string) []byte {
-		from := len(text)
-		text = append(text, s...)
-		return text[from:len(text):len(text)]
-	}
-	to.Topic = r.Channel
-	to.Key = piece(r.Key)
-	to.Value = r.Value
-	// The time of publishing, not that of the message: retention counts from it.
-	to.Timestamp = now
-	to.Headers = make([]kgo.RecordHeader, len(r.Headers))
-	for i := range r.Headers {
-		to.Headers[i] = kgo.RecordHeader{Key: r.Headers[i].Name, Value: piece(r.Headers[i].Value)}
-	}
-}
 
 // decode makes a message of the client library's record. The values of all
 // headers share one string.

@@ -74,31 +74,44 @@ type CapturedField struct {
 // CaptureOperations are all that can be captured.
 var CaptureOperations = []string{"insert", "update", "delete"}
 
+// A CaptureSpecError says what is wrong with which part of a [CaptureSpec].
+type CaptureSpecError struct {
+	Field   string // as the flag of tidings capture install is called
+	Problem string // continues the field's name
+}
+
+func (e *CaptureSpecError) Error() string { return e.Field + e.Problem }
+
+// BadCaptureSpec returns a [*CaptureSpecError].
+func BadCaptureSpec(field, problem string, args ...any) error {
+	return &CaptureSpecError{Field: field, Problem: fmt.Sprintf(problem, args...)}
+}
+
 // ValidateCaptureSpec checks what can be checked without the database. The error
-// names the field.
+// is a [*CaptureSpecError].
 func ValidateCaptureSpec(s *CaptureSpec) error {
 	switch {
 	case s.Table == "":
-		return fmt.Errorf("table is missing: name the table whose changes to capture")
+		return BadCaptureSpec("table", " is missing: name the table whose changes to capture")
 	case strings.HasPrefix(strings.ToLower(s.Table), "tidings_"):
-		return fmt.Errorf("table %q is one of Tidings' own: its changes cannot be captured", s.Table)
+		return BadCaptureSpec("table", ": %q is one of Tidings' own: its changes cannot be captured", s.Table)
 	case len(s.Columns) > 0 && len(s.Except) > 0:
-		return fmt.Errorf("columns and except cannot be given together")
+		return BadCaptureSpec("columns", " and except cannot be given together")
 	}
 	if err := tidings.ValidateName("channel", s.Channel); err != nil {
-		return err
+		return BadCaptureSpec("channel", ": %s", err)
 	}
 	if s.Type != "" {
 		if err := tidings.ValidateName("type", s.Type); err != nil {
-			return err
+			return BadCaptureSpec("type", ": %s", err)
 		}
 	}
 	for i, op := range s.Only {
 		if !slices.Contains(CaptureOperations, op) {
-			return fmt.Errorf("only: %q is not one of %s", op, strings.Join(CaptureOperations, ", "))
+			return BadCaptureSpec("only", ": %q is not one of %s", op, strings.Join(CaptureOperations, ", "))
 		}
 		if slices.Contains(s.Only[:i], op) {
-			return fmt.Errorf("only: %q is given twice", op)
+			return BadCaptureSpec("only", ": %q is given twice", op)
 		}
 	}
 	return nil

@@ -98,10 +98,7 @@ func checkSpecFlags(s *admin.CaptureSpec) error {
 	if s.Channel == "" {
 		return usagef("--channel is missing: name the channel of the messages")
 	}
-	if err := admin.ValidateCaptureSpec(s); err != nil {
-		return usagef("%w", err)
-	}
-	return nil
+	return captureError(admin.ValidateCaptureSpec(s))
 }
 
 func newCaptureInstall(a *app) *cobra.Command {
@@ -167,8 +164,12 @@ published; changes from now on are not captured.`,
 			return err
 		}
 		return a.withStore(cmd.Context(), url, func(ctx context.Context, db *connect.Database) error {
-			if err := db.Admin.RemoveCapture(ctx, schema, table, action); err != nil {
-				return captureError(err)
+			err := db.Admin.RemoveCapture(ctx, schema, table, action)
+			if errors.Is(err, admin.ErrNotFound) {
+				return negativef("%w; see tidings capture list", err)
+			}
+			if err != nil {
+				return err
 			}
 			fmt.Fprintf(a.stdout, "Removed the triggers from %s.\n", table)
 			return nil
@@ -177,10 +178,15 @@ published; changes from now on are not captured.`,
 	return cmd
 }
 
-// captureError is the answer no where there is no such table or capture.
+// captureError names the flag of what was asked wrongly, and is the answer no where
+// there is no such table.
 func captureError(err error) error {
-	if errors.Is(err, admin.ErrNotFound) {
-		return negativef("%w; see tidings capture list", err)
+	var bad *admin.CaptureSpecError
+	switch {
+	case errors.As(err, &bad):
+		return usagef("--%s", strings.Replace(bad.Error(), " and except ", " and --except ", 1))
+	case errors.Is(err, admin.ErrNotFound):
+		return negativef("%w; check --table and --schema", err)
 	}
 	return err
 }

@@ -73,28 +73,38 @@ func newCaptureShow(a *app) *cobra.Command {
 			return err
 		}
 		return a.withStore(cmd.Context(), url, func(ctx context.Context, db *connect.Database) error {
-			all, err := db.Admin.Captures(ctx)
+			found, err := findCapture(ctx, db, schema, table)
 			if err != nil {
 				return err
 			}
-			var found []admin.Captured
-			for _, c := range all {
-				if c.Table == table && (schema == "" || c.Schema == schema) {
-					found = append(found, c)
-				}
+			if output.value == "json" {
+				return writeJSON(a.stdout, newCaptureJSON(found))
 			}
-			switch {
-			case len(found) == 0:
-				return negativef("no changes of table %q are captured; see tidings capture list", table)
-			case len(found) > 1:
-				return usagef("--schema is missing: several tables are called %q", table)
-			case output.value == "json":
-				return writeJSON(a.stdout, newCaptureJSON(&found[0]))
-			}
-			return a.printCapture(&found[0])
+			return a.printCapture(found)
 		})
 	}
 	return cmd
+}
+
+// findCapture returns the capture of one table.
+func findCapture(ctx context.Context, db *connect.Database, schema, table string) (*admin.Captured, error) {
+	all, err := db.Admin.Captures(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var found []admin.Captured
+	for _, c := range all {
+		if c.Table == table && (schema == "" || c.Schema == schema) {
+			found = append(found, c)
+		}
+	}
+	switch {
+	case len(found) == 0:
+		return nil, negativef("no changes of table %q are captured; see tidings capture list", table)
+	case len(found) > 1:
+		return nil, usagef("--schema is missing: several tables are called %q", table)
+	}
+	return &found[0], nil
 }
 
 func (a *app) printCapture(c *admin.Captured) error {
@@ -122,20 +132,31 @@ func newCaptureSQL(a *app) *cobra.Command {
 		Use:   "sql --table TABLE --channel CHANNEL",
 		Short: "Print the SQL that install would run",
 		Long: `SQL prints what install would run on the table as it is now, for people who run SQL
-by hand, with psql, mysql or sqlite3, or with --remove what takes it away again.
-It changes nothing. What is run by hand is not in the audit table.`,
+by hand, with psql, mysql or sqlite3, or with --remove what takes it away again: without
+--channel, what is installed. It changes nothing. What is run by hand is not in the audit table.`,
 		Example: `  tidings capture sql --table customers --channel customers.changes >install.sql
-  tidings capture sql --table customers --channel customers.changes --remove >remove.sql`,
+  tidings capture sql --table customers --remove >remove.sql`,
 		Args: exactArgs(),
 	}
 	addStoreFlag(cmd.Flags(), &url)
 	spec := addSpecFlags(cmd)
 	cmd.Flags().BoolVar(&remove, "remove", false, "print what removes it instead")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := checkSpecFlags(spec); err != nil {
-			return err
+		installed := remove && spec.Table != "" && spec.Channel == ""
+		if !installed {
+			if err := checkSpecFlags(spec); err != nil {
+				return err
+			}
 		}
 		return a.withStore(cmd.Context(), url, func(ctx context.Context, db *connect.Database) error {
+			if installed {
+				c, err := findCapture(ctx, db, spec.Schema, spec.Table)
+				if err != nil {
+					return err
+				}
+				*spec = c.CaptureSpec
+				spec.Columns, spec.Except = nil, nil // one may be gone from the table
+			}
 			text, removal, err := db.Admin.CaptureSQL(ctx, *spec)
 			if err != nil {
 				return captureError(err)

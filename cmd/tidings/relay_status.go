@@ -140,7 +140,9 @@ func readRelayState(ctx context.Context, db *connect.Database) (s relayState, er
 		}
 		keys := map[relay.HeldKey]bool{}
 		for _, r := range rows {
-			keys[relay.HeldKey{Channel: r.Message.Channel, Key: r.Message.Key}] = true
+			if r.Message.Key != "" { // behind a row without a key nothing waits
+				keys[relay.HeldKey{Channel: r.Message.Channel, Key: r.Message.Key}] = true
+			}
 		}
 		s.held = len(keys)
 	}
@@ -214,24 +216,34 @@ func (a *app) printRelayState(s relayState, asJSON bool) error {
 
 func (s relayState) logRows() [][]string {
 	l := s.log
-	name := l.Name
-	if name == "" {
-		name = "none"
+	reader := "not in use"
+	switch {
+	case l.Active:
+		reader = "in use"
+	case l.Name == "" && l.Position == "":
+		reader = "none"
 	}
-	state := "not in use"
-	if l.Active {
-		state = "in use"
+	if l.Name != "" {
+		reader = l.Name + ", " + reader
 	}
 	position := "none saved"
 	if l.Position != "" {
 		position = fmt.Sprintf("%s, saved %s ago", l.Position, span(max(time.Since(l.SavedAt), 0)))
 	}
-	limit := "no limit is set"
-	if l.Limit > 0 {
-		limit = "limit " + size(l.Limit)
+	rows := [][]string{{"log reader", reader}}
+	if l.Position != "" || s.reading() == string(relay.FromLog) {
+		rows = append(rows, []string{"position", position})
 	}
-	rows := [][]string{{"log reader", name + ", " + state}, {"position", position}, {"behind", size(l.Behind) + " of log"},
-		{"kept for it", size(l.Retained) + ", " + limit}}
+	if l.Behind >= 0 {
+		rows = append(rows, []string{"behind", size(l.Behind) + " of log"})
+	}
+	if l.Retained >= 0 {
+		limit := "no limit is set"
+		if l.Limit > 0 {
+			limit = "limit " + size(l.Limit)
+		}
+		rows = append(rows, []string{"kept for it", size(l.Retained) + ", " + limit})
+	}
 	if l.Published > 0 {
 		rows = append(rows, []string{"published", count(l.Published, "row", "rows") + " in the table, to be removed together"})
 	}

@@ -129,7 +129,7 @@ table and are not published are lost.`,
 			}
 			switch err := db.Log.DropLog(ctx, action); {
 			case errors.Is(err, admin.ErrInUse):
-				return negativef("%w: stop the relays, or run tidings relay switch --to table, and try again", err)
+				return negativef("%w; to switch, run: tidings relay switch --to table", err)
 			case errors.Is(err, admin.ErrNotFound):
 				return negativef("the database keeps no log for a relay; see tidings relay status")
 			case err != nil:

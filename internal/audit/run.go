@@ -108,7 +108,10 @@ func (a *auditor) first(ctx context.Context) (err error) {
 		return err
 	}
 	source := a.e.First.Source
-	if source == "" || a.e.First.Epoch == "" {
+	if source != "" && a.e.First.Epoch == "" {
+		return errors.New("the numbering of this outbox has ended, with tidings relay drop-log or the like: start a relay, which opens a new epoch, and audit then")
+	}
+	if source == "" {
 		return errors.New("no relay has published from this database yet: --store-url must name the database whose outbox is audited")
 	}
 	a.e.Ranged, a.e.Cut = !a.Range.Since.IsZero(), !a.Range.Until.IsZero()

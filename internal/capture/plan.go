@@ -3,7 +3,6 @@ package capture
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -41,8 +40,8 @@ type Plan struct {
 	dialect Dialect
 }
 
-// NewPlan decides what to install for spec on the table. Errors name what is
-// wrong with which part of spec.
+// NewPlan decides what to install for spec on the table. An error is an
+// [*admin.CaptureSpecError].
 func NewPlan(spec admin.CaptureSpec, t *Table, d Dialect, now time.Time) (*Plan, error) {
 	if err := admin.ValidateCaptureSpec(&spec); err != nil {
 		return nil, err
@@ -50,7 +49,7 @@ func NewPlan(spec admin.CaptureSpec, t *Table, d Dialect, now time.Time) (*Plan,
 	spec.Schema, spec.Table = t.Schema, t.Name
 	if spec.Type == "" {
 		if spec.Type = t.Name; tidings.ValidateName("type", spec.Type) != nil {
-			return nil, fmt.Errorf("type is missing: the table's name %q cannot be one; use letters, digits, '.', '_' and '-'", t.Name)
+			return nil, admin.BadCaptureSpec("type", " is missing: the table's name %q cannot be one; use letters, digits, '.', '_' and '-'", t.Name)
 		}
 	}
 	if len(spec.Only) == 0 {
@@ -66,7 +65,7 @@ func NewPlan(spec admin.CaptureSpec, t *Table, d Dialect, now time.Time) (*Plan,
 		p.Key = t.PrimaryKey
 	}
 	if len(p.Key) == 0 {
-		return nil, fmt.Errorf("key is missing: table %q has no primary key; name the columns that tell its rows apart", t.Name)
+		return nil, admin.BadCaptureSpec("key", " is missing: table %q has no primary key; name the columns that tell its rows apart", t.Name)
 	}
 	byName := map[string]Column{}
 	for _, c := range t.Columns {
@@ -81,11 +80,11 @@ func NewPlan(spec admin.CaptureSpec, t *Table, d Dialect, now time.Time) (*Plan,
 			c, ok := byName[name]
 			switch {
 			case !ok:
-				return nil, fmt.Errorf("%s: table %q has no column %q; it has %s", given.field, t.Name, name, names(t.Columns))
+				return nil, admin.BadCaptureSpec(given.field, ": table %q has no column %q; it has %s", t.Name, name, names(t.Columns))
 			case slices.Contains(given.names[:i], name):
-				return nil, fmt.Errorf("%s: column %q is given twice", given.field, name)
+				return nil, admin.BadCaptureSpec(given.field, ": column %q is given twice", name)
 			case c.Skip && given.field != "except":
-				return nil, fmt.Errorf("%s: triggers cannot read column %q", given.field, name)
+				return nil, admin.BadCaptureSpec(given.field, ": triggers cannot read column %q", name)
 			}
 		}
 	}
@@ -100,7 +99,7 @@ func NewPlan(spec admin.CaptureSpec, t *Table, d Dialect, now time.Time) (*Plan,
 		p.Fields = append(p.Fields, admin.CapturedField{Name: c.Name, Type: c.Type})
 	}
 	if len(p.columns) == 0 {
-		return nil, fmt.Errorf("except: no column is left to capture")
+		return nil, admin.BadCaptureSpec("except", ": no column is left to capture")
 	}
 	p.Spec = spec
 	sum := sha256.Sum256([]byte(strings.Join(d.Install(p), "\x00")))

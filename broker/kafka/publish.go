@@ -26,7 +26,7 @@ func (b *Broker) producerOptions() []kgo.Opt {
 		kgo.RecordPartitioner(kgo.BasicConsistentPartitioner(func(string) func(*kgo.Record, int) int {
 			return func(r *kgo.Record, n int) int { return int(tidings.PositiveHash(string(r.Key))) % n }
 		})),
-		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
+		kgo.WithCompressor(&lz4Frames{}),
 		kgo.ProducerBatchMaxBytesFn(b.batchLimit),
 		kgo.ProducerLinger(0),
 		kgo.ManualFlushing(),            // by the pump

@@ -218,7 +218,7 @@ func (a *Admin) DropLog(ctx context.Context, act admin.Action) error {
 		// Rows of the outbox are locked before what is saved; see RemovePublished.
 		published, err := publishedAt(ctx, tx, nil)
 		if err == nil {
-			err = runSteps(ctx, tx, removeRanges(published))
+			err = removeIn(ctx, tx, published)
 		}
 		if err != nil {
 			return "", "", err

@@ -85,9 +85,12 @@ func unpublished(set *relay.PositionSet) []relay.Range {
 	return append(slices.Clone(set.Gaps), relay.Range{First: set.High + 1, Last: math.MaxInt64})
 }
 
+// countedRanges bounds the ranges that one statement counts rows of.
+const countedRanges = 1000
+
 // countRows counts rows of the outbox, and returns the lowest position.
 func countRows(ctx context.Context, tx *sql.Tx, ranges []relay.Range) (n, lowest int64, err error) {
-	for some := range slices.Chunk(ranges, removeRuns) {
+	for some := range slices.Chunk(ranges, countedRanges) {
 		var args []any
 		for _, r := range some {
 			args = append(args, r.First, r.Last)

@@ -17,10 +17,14 @@ const (
 
 	fenceSQL = fenceNowSQL + ` FOR UPDATE`
 
-	removeSQL = `DELETE FROM tidings_outbox WHERE `
+	// A range reads the row behind its end, and a scan all rows; both wait where
+	// another transaction has not committed what they read. A list that is joined
+	// in this order looks up each row.
+	removeSQL = `DELETE o FROM (SELECT ? AS position%s) p
+	STRAIGHT_JOIN tidings_outbox o FORCE INDEX (PRIMARY) ON o.position = p.position`
 
-	// removeRuns bounds the runs of positions that one statement removes.
-	removeRuns = 1000
+	// removeRows bounds the positions that one statement removes.
+	removeRows = 500
 
 	removePlansSQL = `DELETE FROM tidings_relay_plan WHERE source = ? AND id IN (`
 
@@ -178,7 +182,7 @@ func (s *session) undo(ctx context.Context, err error) error {
 func (s *session) steps(c relay.Change) []step {
 	var steps []step
 	source := s.source.name
-	steps = append(steps, removeSteps(sqlstore.Runs(c.Done))...)
+	steps = append(steps, removeSteps(c.Done)...)
 	steps = append(steps, doneAsideSteps(c.DoneAside)...)
 	if len(c.DonePlans) > 0 {
 		args := []any{source}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"tidings.example/internal/sqlstore"
 	"tidings.example/relay"
@@ -64,10 +65,13 @@ func (s *session) switchReading(ctx context.Context, tx *sql.Tx, c relay.Change)
 	steps := []step{}
 	if c.Reading == relay.FromTable {
 		published, err := publishedAt(ctx, tx, c.Log)
+		if err == nil {
+			err = removeIn(ctx, tx, published)
+		}
 		if err != nil {
 			return err
 		}
-		steps = append(removeRanges(published), step{query: forgetLogSQL})
+		steps = append(steps, step{query: forgetLogSQL})
 	}
 	return runSteps(ctx, tx, append(steps, step{readingSQL, []any{string(c.Reading)}}))
 }
@@ -88,24 +92,56 @@ func publishedAt(ctx context.Context, q rowQueryer, c *relay.Checkpoint) ([]rela
 	return sqlstore.PositionRanges(&set), nil
 }
 
-// removeRanges remove rows whose neighbours may not be committed: each statement
-// reads its range and nothing else.
-func removeRanges(ranges []relay.Range) []step {
-	steps := make([]step, 0, len(ranges))
+// removeIn removes the rows of ranges that are committed.
+func removeIn(ctx context.Context, tx *sql.Tx, ranges []relay.Range) error {
 	for _, r := range ranges {
-		steps = append(steps, step{removeChunkSQL, []any{r.First, r.Last}})
+		for more := true; more; {
+			positions, err := positionsIn(ctx, tx, r)
+			if err == nil {
+				err = runSteps(ctx, tx, removeSteps(positions))
+			}
+			if err != nil {
+				return err
+			}
+			if more = len(positions) == removeRows; more {
+				r.First = positions[removeRows-1] + 1
+			}
+		}
 	}
-	return steps
+	return nil
 }
 
-func removeSteps(ranges []relay.Range) []step {
+const positionsSQL = `SELECT position FROM tidings_outbox WHERE position BETWEEN ? AND ? ORDER BY position LIMIT ?`
+
+// positionsIn returns the first removeRows positions of a range that have a
+// committed row. It locks nothing.
+func positionsIn(ctx context.Context, q rowsQueryer, r relay.Range) ([]int64, error) {
+	rows, err := q.QueryContext(ctx, positionsSQL, r.First, r.Last, removeRows)
+	if err != nil {
+		return nil, err
+	}
+	var all []int64
+	err = each(rows, func() error {
+		var p int64
+		err := rows.Scan(&p)
+		all = append(all, p)
+		return err
+	})
+	return all, err
+}
+
+type rowsQueryer interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+func removeSteps(positions []int64) []step {
 	var steps []step
-	for runs := range slices.Chunk(ranges, removeRuns) {
-		var args []any
-		for _, r := range runs {
-			args = append(args, r.First, r.Last)
+	for some := range slices.Chunk(positions, removeRows) {
+		args := make([]any, len(some))
+		for i, p := range some {
+			args[i] = p
 		}
-		steps = append(steps, step{removeSQL + repeat("position BETWEEN ? AND ?", " OR ", len(runs)), args})
+		steps = append(steps, step{fmt.Sprintf(removeSQL, strings.Repeat(" UNION ALL SELECT ?", len(some)-1)), args})
 	}
 	return steps
 }
@@ -120,5 +156,35 @@ func (db *DB) removeSaved(ctx context.Context) error {
 	if errors.Is(err, errNotPublished) {
 		return nil
 	}
+	if err == nil && len(published) > 0 {
+		err = db.settle(ctx, published[len(published)-1].Last)
+	}
 	return err
 }
+
+// settle waits until all rows up to a position can be seen that the server has
+// written to its log: it writes them there first, and shows them as committed a
+// moment later. Rows of transactions that stay open are waited for in vain, for a second: a
+// server that takes longer for that moment, as one may that waits for a replica, may have such a row
+// published twice.
+func (db *DB) settle(ctx context.Context, last int64) error {
+	conn, err := db.inbox.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := conn.ExecContext(ctx, "SET SESSION innodb_lock_wait_timeout = 1"); err != nil {
+		return err
+	}
+	defer func() {
+		_, _ = conn.ExecContext(context.WithoutCancel(ctx), "SET SESSION innodb_lock_wait_timeout = DEFAULT")
+	}()
+	var n int64
+	err = conn.QueryRowContext(ctx, settleSQL, last).Scan(&n)
+	if code(err) == codeLockWait {
+		return nil
+	}
+	return err
+}
+
+const settleSQL = `SELECT COUNT(*) FROM tidings_outbox FORCE INDEX (PRIMARY) WHERE position <= ? LOCK IN SHARE MODE`

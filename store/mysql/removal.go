@@ -14,9 +14,6 @@ import (
 )
 
 const (
-	// removeChunk bounds the rows that one transaction of RemovePublished
-	// removes, and so how long it holds locks.
-	removeChunk = 500
 	// While a relay publishes more than busyRate rows/s, no more than calmRate
 	// rows/s are removed, or what keeps the table from growing beyond what is
 	// published in removeLag. paceTime is how long it is watched to tell.
@@ -27,12 +24,6 @@ const (
 )
 
 const (
-	// The end of a chunk of the first so many rows of a range.
-	chunkEndSQL = `SELECT position FROM tidings_outbox WHERE position BETWEEN ? AND ? ORDER BY position LIMIT 1 OFFSET ?`
-
-	// A scan of the whole table would wait for rows that are not committed.
-	removeChunkSQL = `DELETE tidings_outbox FROM tidings_outbox FORCE INDEX (PRIMARY) WHERE position BETWEEN ? AND ?`
-
 	// The lock keeps a switch to the table, after which a row may come back at
 	// its old position, from happening before the transaction ends.
 	savedSetSQL = `SELECT published FROM tidings_relay_log WHERE reading = 'log' LOCK IN SHARE MODE`
@@ -46,9 +37,12 @@ const (
 // removal is what RemovePublished remembers between calls. It is never needed:
 // whoever knows nothing looks at the whole table once.
 type removal struct {
-	mu    sync.Mutex
-	done  []relay.Range // where nothing is left
-	stale atomic.Bool   // rows may have come back since
+	mu sync.Mutex
+	// done is where nothing is left, and once where nothing was found the last
+	// time. A row is in the log a moment before it can be seen in the table, so a range is looked
+	// at again in the next call.
+	done, once []relay.Range
+	stale      atomic.Bool // rows may have come back since
 }
 
 var errNotPublished = errors.New("the rows are not published by what is saved")
@@ -70,15 +64,17 @@ func (db *DB) RemovePublished(ctx context.Context, set relay.PositionSet) error 
 	}
 	defer r.mu.Unlock()
 	if r.stale.Swap(false) {
-		r.done = nil
+		r.done, r.once = nil, nil
 	}
 	published := sqlstore.PositionRanges(&set)
 	left, err := db.remove(ctx, sqlstore.Without(published, r.done), &pace{})
 	if errors.Is(err, errNotPublished) {
-		r.done = nil
+		r.done, r.once = nil, nil
 		return nil
 	}
-	r.done = sqlstore.Without(published, left)
+	done := sqlstore.Without(published, left)
+	// What was clear the last time, and is so now.
+	r.done, r.once = sqlstore.Without(done, sqlstore.Without(done, r.once)), done
 	if err != nil {
 		return fmt.Errorf("remove published rows: %w", err)
 	}
@@ -152,17 +148,20 @@ func (db *DB) remove(ctx context.Context, ranges []relay.Range, p *pace) ([]rela
 // to where nothing is left, how many rows it has removed, and the highest
 // position that is published by now.
 func (db *DB) removeSome(ctx context.Context, conn *sql.Conn, r relay.Range) (last, n, high int64, err error) {
-	last = r.Last
-	err = conn.QueryRowContext(ctx, chunkEndSQL, r.First, r.Last, removeChunk-1).Scan(&last)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return 0, 0, 0, err
+	positions, err := positionsIn(ctx, conn, r)
+	if err != nil || len(positions) == 0 {
+		return r.Last, 0, 0, err
+	}
+	if last = r.Last; len(positions) == removeRows {
+		last = positions[removeRows-1]
 	}
 	tx, err := conn.BeginTx(ctx, db.isolation())
 	if err != nil {
 		return 0, 0, 0, err
 	}
 	defer func() { _ = tx.Rollback() }() // nothing after a commit
-	result, err := tx.ExecContext(ctx, removeChunkSQL, r.First, last)
+	remove := removeSteps(positions)[0]
+	result, err := tx.ExecContext(ctx, remove.query, remove.args...)
 	if err != nil {
 		return 0, 0, 0, err
 	}

@@ -53,18 +53,8 @@ func leftRows(t testing.TB, db *DB) (all []int64) {
 // insertAt inserts rows at positions of the test's choice.
 func insertAt(t testing.TB, db *DB, positions ...int64) {
 	t.Helper()
-	inTx(t, db, func(ctx context.Context, tx *sql.Tx) error {
-		for some := range slices.Chunk(positions, 1000) {
-			var args []any
-			for _, p := range some {
-				args = append(args, p)
-			}
-			_, err := tx.ExecContext(ctx, "INSERT INTO tidings_outbox (position, channel, type, payload) VALUES "+
-				repeat("(?, 'orders', 'T', 'x')", ", ", len(some)), args...)
-			if err != nil {
-				return err
-			}
-		}
+	inTx(t, db, func(_ context.Context, tx *sql.Tx) error {
+		insertIn(t, tx, positions)
 		return nil
 	})
 }
@@ -245,14 +235,14 @@ func TestPace(t *testing.T) {
 		for now.Sub(start) < 10*time.Second {
 			now = now.Add(took)
 			high := int64(now.Sub(start).Seconds() * float64(rate))
-			rest := p.rest(removeChunk, left, high, took, now)
+			rest := p.rest(removeRows, left, high, took, now)
 			if rest < took {
 				t.Fatalf("rests %s after a chunk of %s", rest, took)
 			}
-			removed, now = removed+removeChunk, now.Add(rest)
+			removed, now = removed+removeRows, now.Add(rest)
 		}
 		got := float64(removed) / now.Sub(start).Seconds()
-		possible := removeChunk / (2 * took.Seconds())
+		possible := removeRows / (2 * took.Seconds())
 		switch {
 		case got < min(possible, calmRate)*0.9:
 			t.Fatalf("removes %.0f rows/s, less than %d; %.0f are possible", got, calmRate, possible)

@@ -69,7 +69,7 @@ reason) and /metrics. SIGTERM and Ctrl-C stop it: what is on its way still arriv
 	flags.DurationVar(&s.leaseTTL, "lease", 3*time.Second, "a standby takes over so long after a relay was killed")
 	flags.DurationVar(&s.idle, "idle", time.Second, "read the outbox so often though nothing signals a row")
 	s.read = newChoice("", "table", "log")
-	flags.Var(s.read, "read", "where to read rows from, asked for once at the start; default: as the database says")
+	flags.Var(s.read, "read", "where to read rows from, asked for once, when this relay first leads; default: as the database says")
 	fromEnvironment(flags, "read", "TIDINGS_READ")
 	flags.DurationVar(&s.checkpoint, "checkpoint", 100*time.Millisecond, "save the position in the log so often; what came since is repeated after a kill")
 	flags.StringVar(&s.pprof, "pprof", "", "serve profiles for go tool pprof on this host:port, of the loopback interface only; not served if empty")

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
+	"tidings.example/internal/sqlstore"
 	"tidings.example/relay"
 )
 
@@ -17,6 +19,26 @@ type appending struct {
 	// difference between the positions that the server hands out in one statement.
 	deletes bool
 	step    int64
+	reads   *sqlstore.Recheck // where toLog is set
+}
+
+// readCheck is how often an append asks whether the log is still read.
+const readCheck = time.Second
+
+// stillRead returns an error if the outbox is read from the table by now, where
+// nobody would find the rows. It asks once a second, in the caller's transaction: no other
+// connection may be free.
+func (a *appending) stillRead(ctx context.Context, tx *sql.Tx) error {
+	return a.reads.Do(readCheck, func() error {
+		var reading, asked relay.Reading
+		if err := tx.QueryRowContext(ctx, readingOfSQL).Scan(&reading, &asked); err != nil {
+			return fmt.Errorf("find out where the outbox is read from: %w", err)
+		}
+		if reading != relay.FromLog {
+			return errors.New("the outbox is read from the table now, where rows that are appended to the log alone are not: open the store with append=table")
+		}
+		return nil
+	})
 }
 
 const (
@@ -38,6 +60,9 @@ const (
 func (a *appending) insert(ctx context.Context, tx *sql.Tx, n int, args []any) error {
 	query := insertSQL
 	if a.toLog {
+		if err := a.stillRead(ctx, tx); err != nil {
+			return err
+		}
 		query = insertLogSQL
 	}
 	result, err := tx.ExecContext(ctx, marked(query+strings.Repeat(insertMoreSQL, n-1), n), args...)
@@ -75,7 +100,7 @@ func (db *DB) findAppending(ctx context.Context, way Append) (appending, error) 
 	}
 	var engine string
 	var reading, asked relay.Reading
-	a := appending{toLog: true}
+	a := appending{toLog: true, reads: new(sqlstore.Recheck)}
 	err := db.sql.QueryRowContext(ctx, engineSQL).Scan(&engine, &a.step)
 	if err == nil {
 		err = db.sql.QueryRowContext(ctx, readingOfSQL).Scan(&reading, &asked)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"tidings.example"
 	"tidings.example/admin"
@@ -191,11 +192,30 @@ func TestOpenRefusesToAppendPastTheTable(t *testing.T) {
 	s, _ := acquire(t, db, "a")
 	follow(t, s, relay.PositionSet{})
 	refused("INSTALL SONAME", AppendToLog)
-	openURL(t, url+"?append=delete") // which is what it is for
+	past := openURL(t, url+"?append=delete") // which is what it is for
+	appendAll(t, past, message("a"))
 	if err := db.Admin().AskReading(ctx, "table", false, because("back")); err != nil {
 		t.Fatal(err)
 	}
 	refused("to be read from the binary log", AppendAndDelete)
+	// What is open already notices the switch within a second.
+	if err := s.Commit(ctx, relay.Change{Reading: relay.FromTable}); err != nil {
+		t.Fatal(err)
+	}
+	for begun := time.Now(); ; {
+		tx, err := past.sql.Begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = past.Outbox().Append(ctx, tx, message("b"))
+		_ = tx.Rollback()
+		if err != nil && strings.Contains(err.Error(), "append=table") {
+			break
+		}
+		if err != nil || time.Since(begun) > 2*readCheck {
+			t.Fatalf("after a switch to the table an append returns %v", err)
+		}
+	}
 }
 
 func because(reason string) admin.Action { return admin.Action{Actor: "ada", Reason: reason} }

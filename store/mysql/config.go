@@ -38,7 +38,10 @@ type Config struct {
 // An Append is a way to append messages in a transaction. The guarantees are the
 // same; AppendAndDelete and AppendToLog leave nothing in a table that has to be
 // removed later, but their messages can only be read from the server's binary
-// log. So Open refuses them unless the outbox is read from the log.
+// log. So Open refuses them unless the outbox is read from the log, and each
+// DB asks again once a second: an append fails after a switch to the table. What
+// was appended within the second before, or in a transaction that was open during the switch, is lost to
+// a relay that reads the table: stop such programs before a switch.
 type Append string
 
 // The values of Append.

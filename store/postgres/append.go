@@ -6,15 +6,23 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"tidings.example"
+	"tidings.example/internal/sqlstore"
 	"tidings.example/relay"
 )
 
 // An Append is a way to append messages, each in the caller's transaction and with
 // the same guarantees. The zero value is AppendTable.
+//
+// What AppendAndDelete and AppendToLog write is in no table. So Open refuses them
+// unless the outbox is read from the log, and each DB asks again once a second: an
+// append fails after a switch to the table. What was appended within the second before, or
+// in a transaction that was open during the switch, is lost to a relay that reads the
+// table: stop such programs before a switch.
 type Append string
 
 // The ways to append.
@@ -57,6 +65,25 @@ const (
 // appends are the statements that a connection of [DB.SQL] may keep back.
 var appends = map[string]bool{insertSQL: true, insertManySQL: true, insertLogSQL: true, deleteLogSQL: true,
 	insertManyLogSQL: true, deleteManyLogSQL: true, emitSQL: true}
+
+// stillRead returns an error if the outbox is read from the table by now, where
+// nobody would find what is appended past it. It asks once a second, in the
+// caller's transaction: no other connection may be free.
+func stillRead(ctx context.Context, r runner, reads *sqlstore.Recheck) error {
+	return reads.Do(time.Second, func() error {
+		reading := relay.FromTable
+		err := r.run(ctx, statement{sql: `SELECT reading FROM tidings_relay_log`, row: func(scan func(...any) error) error {
+			return scan(&reading)
+		}})
+		if err != nil {
+			return fmt.Errorf("find out where the outbox is read from: %w", err)
+		}
+		if reading != relay.FromLog {
+			return errors.New("the outbox is read from the table now, where messages that are appended to the log alone are not: open the store with append=table")
+		}
+		return nil
+	})
+}
 
 func (a Append) valid() error {
 	switch a {

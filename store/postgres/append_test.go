@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -233,7 +234,7 @@ func TestAppendsPastTheTableAreRefused(t *testing.T) {
 	}
 	open(t, withParam(url, "append=table"))
 	s := readFromLog(t, db)
-	open(t, withParam(url, "append=log"))
+	past := open(t, withParam(url, "append=log"))
 	if _, err := postgres.Open(t.Context(), postgres.Config{URL: withParam(url, "append=log"), Append: postgres.AppendAndDelete}); err == nil {
 		t.Error("two ways at once are taken")
 	}
@@ -241,6 +242,21 @@ func TestAppendsPastTheTableAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused("relay switch --to log", "append=log")
+	// What is open already notices the switch within a second.
+	for begun := time.Now(); ; {
+		tx, err := past.Pool().Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = past.Outbox().Append(t.Context(), tx, tidings.Message{Channel: "orders", Type: "T", Payload: []byte("{}")})
+		_ = tx.Rollback(t.Context())
+		if err != nil && strings.Contains(err.Error(), "append=table") {
+			break
+		}
+		if err != nil || time.Since(begun) > 2*time.Second {
+			t.Fatalf("after a switch to the table an append returns %v", err)
+		}
+	}
 }
 
 // TestPassingRowsAreTruncated: rows that were inserted and deleted take no space,

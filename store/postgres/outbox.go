@@ -13,6 +13,7 @@ import (
 type outboxStore[Tx any] struct {
 	on     func(Tx) runner
 	append Append
+	reads  *sqlstore.Recheck
 }
 
 var _ outbox.Store[any] = outboxStore[any]{}
@@ -33,6 +34,11 @@ const (
 func (s outboxStore[Tx]) Insert(ctx context.Context, tx Tx, ms []tidings.Message) error {
 	one, many := insertSQL, insertManySQL
 	var after []statement
+	if s.append == AppendToLog || s.append == AppendAndDelete {
+		if err := stillRead(ctx, s.on(tx), s.reads); err != nil {
+			return err
+		}
+	}
 	switch s.append {
 	case AppendToLog:
 		emitted, err := emit(ms)

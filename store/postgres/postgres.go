@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"tidings.example/internal/sqlstore"
 	"tidings.example/outbox"
 	"tidings.example/relay"
 )
@@ -39,6 +40,7 @@ type DB struct {
 	owned      bool // the pool is ours to close
 	maxPayload int
 	append     Append
+	reads      sqlstore.Recheck // of those that append past the table
 }
 
 // defaultConns is the default of inbox.Config's Concurrency.
@@ -110,13 +112,13 @@ func (db *DB) SQL() *sql.DB { return db.sql }
 
 // Outbox returns the outbox, for pgx transactions.
 func (db *DB) Outbox() *outbox.Outbox[pgx.Tx] {
-	return outbox.New[pgx.Tx](outboxStore[pgx.Tx]{onPgx, db.append}, db.maxPayload)
+	return outbox.New[pgx.Tx](outboxStore[pgx.Tx]{onPgx, db.append, &db.reads}, db.maxPayload)
 }
 
 // OutboxSQL returns the outbox, for database/sql transactions: those of [DB.SQL],
 // where an append costs no round trip, or of any other pool of pgx's stdlib.
 func (db *DB) OutboxSQL() *outbox.Outbox[*sql.Tx] {
-	return outbox.New[*sql.Tx](outboxStore[*sql.Tx]{onSQL, db.append}, db.maxPayload)
+	return outbox.New[*sql.Tx](outboxStore[*sql.Tx]{onSQL, db.append, &db.reads}, db.maxPayload)
 }
 
 // Inbox returns the records of the inboxes of all subscribers that handle their

@@ -72,8 +72,8 @@ func (m *Metrics) WatchRelay(source string, stats func() relay.Stats) {
 		func(s relay.Stats) float64 { return float64(s.Fence) })
 	w.gauge("tidings_relay_behind_seconds", "Age of the oldest message that was read and that the broker has not acknowledged.",
 		func(s relay.Stats) float64 { return s.Behind.Seconds() })
-	m.registry.MustRegister(&epochInfo{source: source, stats: stats, desc: prometheus.NewDesc(
-		"tidings_relay_epoch_info", "The epoch that messages are numbered in; its value is always 1.", []string{"source", "epoch"}, nil)})
+	m.registry.MustRegister(&epochInfo{stats: stats, desc: prometheus.NewDesc(
+		"tidings_relay_epoch_info", "The epoch that messages are numbered in; its value is always 1.", []string{"epoch"}, prometheus.Labels{"source": source})})
 	w.log()
 }
 
@@ -86,15 +86,14 @@ func oneIf(is bool) float64 {
 
 // epochInfo shows the name of the epoch as a label.
 type epochInfo struct {
-	source string
-	stats  func() relay.Stats
-	desc   *prometheus.Desc
+	stats func() relay.Stats
+	desc  *prometheus.Desc
 }
 
 func (e *epochInfo) Describe(descs chan<- *prometheus.Desc) { descs <- e.desc }
 
 func (e *epochInfo) Collect(metrics chan<- prometheus.Metric) {
 	if epoch := e.stats().Epoch; epoch != "" {
-		metrics <- prometheus.MustNewConstMetric(e.desc, prometheus.GaugeValue, 1, e.source, epoch)
+		metrics <- prometheus.MustNewConstMetric(e.desc, prometheus.GaugeValue, 1, epoch)
 	}
 }

@@ -58,14 +58,14 @@ func TestCommitDoesNotWaitForOpenTransactions(t *testing.T) {
 // table; what is not published stays.
 func TestRemovalDoesNotWaitForOpenTransactions(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	db := newDB(t)
 	s, _ := acquire(t, db, "a")
 	set := relay.PositionSet{High: 2000}
 	var published, open []int64
 	for p := int64(1); p <= 2000; p++ {
-		if p%10 == 0 {
+		if p%100 == 0 {
 			open = append(open, p)
 			if p < set.High {
 				set.Gaps = append(set.Gaps, relay.Range{First: p, Last: p})

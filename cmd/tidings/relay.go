@@ -154,6 +154,7 @@ func (a *app) runRelay(ctx context.Context, s relaySettings) error {
 			return stopped(ctx, err)
 		}
 	}
+	collectOften()
 	m := metrics.New()
 	r, err := relay.New(relay.Config{Source: db.Relay(s.source), Broker: broker.Publisher, LeaseTTL: s.leaseTTL, Lanes: s.lanes,
 		BatchRows: s.batchRows, Idle: s.idle, Read: relay.Reading(s.read.value), Checkpoint: s.checkpoint, Logger: a.log, Observer: m.RelayObserver()})

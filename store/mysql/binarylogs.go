@@ -41,8 +41,8 @@ func (db *DB) binaryLogs(ctx context.Context) ([]logFile, error) {
 }
 
 // placePattern finds file and offset in both forms of a saved position:
-// gtid:<set>@<file>:<offset> and file:<file>:<offset>@<server>, with more behind.
-var placePattern = regexp.MustCompile(`^(?:gtid:[^@]*@|file:)([^@/:]+):(\d+)(?:[@/+]|$)`)
+// gtid:<set>@<file>:<offset> and file:<file>:<offset>, with more behind.
+var placePattern = regexp.MustCompile(`^(?:gtid:[^@]*@|file:)([^@/:]+):(\d+)(?:[~@/+]|$)`)
 
 func placeOf(position string) (file string, offset int64, ok bool) {
 	parts := placePattern.FindStringSubmatch(position)

@@ -22,10 +22,11 @@ func membersShare(t *testing.T, b Broker) {
 	var mu sync.Mutex
 	by := map[string]int{}
 	member := func(which int) *subscription {
-		return subscribeInto(t, b, s, all, func(_ context.Context, d broker.Delivery) {
+		return subscribeInto(t, b, s, newRecorder(), func(_ context.Context, d broker.Delivery) {
 			mu.Lock()
 			by[d.Message.ID] |= which
 			mu.Unlock()
+			all.add(d) // only now: whoever waits for it asks who handled it
 			d.Ack()
 		})
 	}

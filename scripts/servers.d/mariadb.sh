@@ -18,7 +18,10 @@ ALTER USER 'root'@'127.0.0.1' IDENTIFIED BY 'tidings';
 GRANT ALL PRIVILEGES ON *.* TO 'root'@'127.0.0.1' WITH GRANT OPTION;
 ALTER USER 'root'@'localhost' IDENTIFIED BY 'tidings';
 SQL
-  own mysql "$dir" "$dir/init.sql"
+  # Not the directory for temporary files that all share: a server that starts removes what others have there, and
+  # a server whose temporary tables are removed crashes.
+  mkdir -p "$dir/tmp"
+  own mysql "$dir" "$dir/init.sql" "$dir/tmp"
   [ -d "$dir/data" ] && return
   remove_inside "$dir" new
   (cd "$dir" && as_user mysql mariadb-install-db --no-defaults --datadir="$dir/new" --skip-test-db \
@@ -30,7 +33,7 @@ mariadb_recover() { :; }
 
 # The socket's name is relative to the data directory, since a path to a socket may have only 107 bytes.
 mariadb_command() {
-  COMMAND=("$(command -v mariadbd)" --no-defaults --datadir="$BASE/mariadb/data" --port="$(port_of mariadb)"
+  COMMAND=("$(command -v mariadbd)" --no-defaults --datadir="$BASE/mariadb/data" --tmpdir="$BASE/mariadb/tmp" --port="$(port_of mariadb)"
     --bind-address=127.0.0.1 --socket=mariadb.sock --pid-file="$BASE/mariadb/data/mariadb.pid" --skip-name-resolve
     --init-file="$BASE/mariadb/init.sql" --log-bin=binlog --binlog-format=ROW --binlog-row-image=FULL --server-id=1
     --max-connections=300 --binlog-expire-logs-seconds=86400

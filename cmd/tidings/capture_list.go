@@ -133,7 +133,8 @@ func newCaptureSQL(a *app) *cobra.Command {
 		Short: "Print the SQL that install would run",
 		Long: `SQL prints what install would run on the table as it is now, for people who run SQL
 by hand, with psql, mysql or sqlite3, or with --remove what takes it away again: without
---channel, what is installed. It changes nothing. What is run by hand is not in the audit table.`,
+--channel, what is installed. It changes nothing. What is run by hand is not in the
+audit table.`,
 		Example: `  tidings capture sql --table customers --channel customers.changes >install.sql
   tidings capture sql --table customers --remove >remove.sql`,
 		Args: exactArgs(),

@@ -21,7 +21,12 @@ func TestDiskFull(t *testing.T) {
 			w := newWorld(t, servers, kind)
 			w.flow()
 			free := servers.Fill()
-			w.load.burst.Store(20_000) // what is there already runs full soon
+			want := expected{}
+			if kind == "postgres" {
+				w.load.burst.Store(20_000) // what is there already runs full soon
+			} else {
+				want.lostLog = true // the file of the log may end within an event
+			}
 			stood := w.standstill()
 			w.Logf("nothing moved for 3 s, %s after the disk was full", stood.Round(time.Second))
 			free()
@@ -32,7 +37,7 @@ func TestDiskFull(t *testing.T) {
 				servers.Restart(name) // it may have ended, or be about to
 			}
 			w.more(300)
-			w.verify(expected{})
+			w.verify(want)
 			w.leave()
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -75,4 +76,17 @@ func (s *Source) files(ctx context.Context) ([]file, error) {
 		files = append(files, file{values[0], size})
 	}
 	return files, rows.Err()
+}
+
+// cutOff tells whether the reading has ended within an event of a file, though the
+// server writes a later one by now: it will not mend the file. While it is the last
+// one, the rest of the event may still come.
+func (s *Source) cutOff(err error, name string) bool {
+	if code(err) != codeReadingLog || !strings.Contains(err.Error(), "truncated in the middle of event") {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), silence)
+	defer cancel()
+	files, e := s.files(ctx)
+	return e == nil && slices.ContainsFunc(files, func(f file) bool { return later(f.name, name) })
 }

@@ -176,6 +176,7 @@ func slowNetwork(w *world) {
 	for _, net := range w.nets {
 		net.Slow(60 * time.Millisecond)
 	}
+	w.pass(pastLease)
 	w.more(300)
 	for _, net := range w.nets {
 		net.Restore()

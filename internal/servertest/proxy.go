@@ -1,7 +1,6 @@
 package servertest
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -22,13 +21,17 @@ type Proxy struct {
 // host:port. It works until the end of the test.
 func NewProxy(t testing.TB, upstream string) *Proxy {
 	t.Helper()
-	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	p := &Proxy{t: t, proxy: toxiproxy.NewProxy(server, t.Name(), "127.0.0.1:0", upstream)}
+	p := &Proxy{t: t, proxy: newProxy(t, "127.0.0.1:0", upstream)}
 	if err := p.proxy.Start(); err != nil {
 		t.Fatalf("start a proxy: %v", err)
 	}
-	t.Cleanup(p.proxy.Stop)
+	t.Cleanup(func() { p.proxy.Stop() })
 	return p
+}
+
+func newProxy(t testing.TB, listen, upstream string) *toxiproxy.Proxy {
+	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
+	return toxiproxy.NewProxy(server, t.Name(), listen, upstream)
 }
 
 // Addr is where clients connect to, as host:port. It stays the same.
@@ -46,9 +49,12 @@ func (p *Proxy) Stall() {
 	}
 }
 
-// Slow delays everything by d in either direction.
+// Slow delays everything by d in either direction. Connections from before are
+// cut: the delay is for new ones.
 func (p *Proxy) Slow(d time.Duration) {
 	p.t.Helper()
+	p.proxy.Stop()
+	defer p.start()
 	for _, stream := range []string{"upstream", "downstream"} {
 		p.add(fmt.Sprintf(`{"type": "latency", "name": "slow %[1]s", "stream": %[1]q, "attributes": {"latency": %[2]d, "jitter": %[3]d}}`,
 			stream, d.Milliseconds(), d.Milliseconds()/2))
@@ -67,7 +73,13 @@ func (p *Proxy) add(toxic string) {
 func (p *Proxy) Restore() {
 	p.t.Helper()
 	p.proxy.Stop()
-	p.proxy.Toxics.ResetToxics(context.Background())
+	// Taking the toxics out of it could wait for data that is on its way.
+	p.proxy = newProxy(p.t, p.proxy.Listen, p.proxy.Upstream)
+	p.start()
+}
+
+func (p *Proxy) start() {
+	p.t.Helper()
 	if err := p.proxy.Start(); err != nil {
 		p.t.Errorf("start the proxy again: %v", err)
 	}

@@ -286,11 +286,38 @@ func purgeBinlog(w *world) {
 		p.stop()
 	}
 	w.pass(time.Second)
-	w.exec(`FLUSH BINARY LOGS`)
-	w.exec(`PURGE BINARY LOGS BEFORE NOW() + INTERVAL 1 DAY`)
+	// The server keeps a file for as long as one of its threads has it open.
+	w.until("the purge", func() bool {
+		w.exec(`FLUSH BINARY LOGS`)
+		files := w.binlogs()
+		w.exec(`PURGE BINARY LOGS TO '` + files[len(files)-1] + `'`)
+		return len(w.binlogs()) == 1
+	})
 	w.pass(time.Second)
 	w.relays[0].start()
 	w.relays[1].start()
+}
+
+// binlogs are the names of the server's log files, oldest first.
+func (w *world) binlogs() (names []string) {
+	w.Helper()
+	rows, err := w.db.SQL.QueryContext(w.ctx, `SHOW BINARY LOGS`)
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name string
+		var size int64
+		if err := rows.Scan(&name, &size); err != nil {
+			w.Fatal(err)
+		}
+		names = append(names, name)
+	}
+	if err := rows.Err(); err != nil || len(names) == 0 {
+		w.Fatalf("the server lists no log files: %v", err)
+	}
+	return names
 }
 
 func handOver(w *world) {

@@ -173,12 +173,16 @@ func (w *world) tidings(args ...string) string {
 // endOffset is the number of records in the topic, which nothing is removed from.
 func (w *world) endOffset() int {
 	w.Helper()
-	ends, err := w.kadm().ListEndOffsets(w.ctx, w.channel)
-	if err != nil {
-		w.Fatal(err)
-	}
-	n := 0
-	ends.Each(func(o kadm.ListedOffset) { n += int(o.Offset) })
+	admin, n := w.kadm(), 0
+	w.until("the ends of the topic", func() bool { // a broker that was away may still elect leaders
+		ends, err := admin.ListEndOffsets(w.ctx, w.channel)
+		if err == nil {
+			err = ends.Error()
+		}
+		n = 0
+		ends.Each(func(o kadm.ListedOffset) { n += int(o.Offset) })
+		return err == nil
+	})
 	return n
 }
 

@@ -20,31 +20,39 @@ const module = "tidings.example"
 // path below the module; "" is the root. A rule holds for the packages below
 // it too, unless they have their own. It is the table of docs/architecture.md.
 var allowed = map[string][]string{
-	"":                   {},
-	"broker":             {""},
-	"outbox":             {""},
-	"admin":              {""},
-	"relay":              {"", "broker"},
-	"inbox":              {"", "broker"},
-	"event":              {"", "outbox", "inbox", "broker"},
-	"service":            {"", "broker", "outbox", "relay", "inbox", "event"},
-	"metrics":            {"", "broker", "outbox", "relay", "inbox", "event", "service"},
-	"internal":           {"", "broker", "outbox", "relay", "inbox", "event", "service", "admin", "store", "internal", "metrics"},
-	"broker/brokertest":  {"", "broker", "admin", "internal"},
-	"broker/inproc":      {"", "broker", "broker/internal", "admin"},
-	"broker/kafka":       {"", "broker", "broker/internal", "admin", "internal"},
-	"broker/natsjs":      {"", "broker", "broker/internal", "admin", "internal"},
-	"store":              {"", "outbox", "relay", "inbox", "admin", "internal"},
-	"store/mysql/binlog": {"", "relay", "admin", "internal", "store/mysql"},
-	"store/postgres/wal": {"", "relay", "admin", "internal", "store/postgres"},
-	"store/storetest":    {"", "broker", "outbox", "relay", "inbox", "admin", "internal"},
-	"inbox/inboxtest":    {"", "broker", "outbox", "relay", "inbox", "admin", "internal"},
-	"internal/connect": {"", "broker", "outbox", "relay", "inbox", "event", "service", "admin", "store", "internal",
+	"":                    {},
+	"broker":              {""},
+	"outbox":              {""},
+	"admin":               {""},
+	"relay":               {"", "broker"},
+	"inbox":               {"", "broker"},
+	"codec":               {},
+	"timer":               {"", "outbox"},
+	"event":               {"", "codec", "outbox", "inbox", "broker"},
+	"command":             {"", "codec", "outbox", "inbox", "broker"},
+	"saga/machine":        {},
+	"saga":                {"", "codec", "outbox", "inbox", "broker", "event", "command", "timer", "saga/machine"},
+	"event/eventtest":     {"", "codec", "outbox", "inbox", "broker", "event", "store/memory"},
+	"command/commandtest": {"", "codec", "outbox", "inbox", "broker", "command", "store/memory"},
+	"saga/sagatest":       {"", "codec", "outbox", "inbox", "broker", "event", "command", "timer", "saga", "saga/machine", "store/memory"},
+	"service":             {"", "broker", "outbox", "relay", "inbox", "event", "command", "timer", "saga"},
+	"metrics":             {"", "broker", "outbox", "relay", "inbox", "event", "command", "timer", "saga", "service"},
+	"internal":            {"", "codec", "broker", "outbox", "relay", "inbox", "event", "command", "timer", "saga", "saga/machine", "service", "admin", "store", "internal", "metrics"},
+	"broker/brokertest":   {"", "broker", "admin", "internal"},
+	"broker/inproc":       {"", "broker", "broker/internal", "admin"},
+	"broker/kafka":        {"", "broker", "broker/internal", "admin", "internal"},
+	"broker/natsjs":       {"", "broker", "broker/internal", "admin", "internal"},
+	"store":               {"", "outbox", "relay", "inbox", "command", "timer", "saga", "admin", "internal"},
+	"store/mysql/binlog":  {"", "relay", "admin", "internal", "store/mysql"},
+	"store/postgres/wal":  {"", "relay", "admin", "internal", "store/postgres"},
+	"store/storetest":     {"", "broker", "outbox", "relay", "inbox", "command", "timer", "saga", "admin", "internal"},
+	"inbox/inboxtest":     {"", "broker", "outbox", "relay", "inbox", "admin", "internal"},
+	"internal/connect": {"", "broker", "outbox", "relay", "inbox", "event", "command", "timer", "saga", "service", "admin", "store", "internal",
 		"broker/kafka", "broker/natsjs"},
 }
 
 // patterns use the standard library only: they are what users build on.
-var patterns = []string{"", "broker", "outbox", "relay", "inbox", "event", "service", "admin"}
+var patterns = []string{"", "codec", "broker", "outbox", "relay", "inbox", "event", "command", "timer", "saga", "saga/machine", "service", "admin"}
 
 // anything may be imported by programs; nothing imports them.
 var programs = []string{"cmd", "examples", "bench"}

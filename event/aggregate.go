@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tidings.example"
+	"tidings.example/codec"
 )
 
 // HeaderAggregateType is the header with the name of the aggregate that an
@@ -19,8 +20,8 @@ type Aggregate struct {
 	Name string
 	// Channel is where the events are sent. Several aggregates may share one.
 	Channel string
-	// Codec turns events into payloads and back. Default JSON{}.
-	Codec Codec
+	// Codec turns events into payloads and back. Default codec.JSON{}.
+	Codec codec.Codec
 }
 
 func (a *Aggregate) validate() error {
@@ -30,9 +31,9 @@ func (a *Aggregate) validate() error {
 	return tidings.ValidateName("channel", a.Channel)
 }
 
-func (a *Aggregate) codec() Codec {
+func (a *Aggregate) codecOrJSON() codec.Codec {
 	if a.Codec == nil {
-		return JSON{}
+		return codec.JSON{}
 	}
 	return a.Codec
 }

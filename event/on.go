@@ -81,7 +81,7 @@ func (s *Subscriber[Tx]) add(key routeKey, handle inbox.Handler[Tx]) error {
 
 // typed returns the handler of messages that decodes them for a handler of events.
 func typed[Tx any, T Event](a Aggregate, handler func(ctx context.Context, tx Tx, e Of[T]) error) inbox.Handler[Tx] {
-	codec := a.codec()
+	codec := a.codecOrJSON()
 	return func(ctx context.Context, tx Tx, m *tidings.Message) error {
 		e := Of[T]{AggregateID: cmp.Or(m.Key, m.Subject), Message: m}
 		zero, isPointer := newEvent[T]()

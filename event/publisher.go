@@ -52,7 +52,7 @@ func (p *Publisher[Tx]) messages(id string, events []Event) ([]tidings.Message, 
 	case id == "":
 		return nil, errNoID
 	}
-	codec := p.aggregate.codec()
+	codec := p.aggregate.codecOrJSON()
 	ms := make([]tidings.Message, len(events))
 	for i, e := range events {
 		if isNil(e) {

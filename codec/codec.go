@@ -1,4 +1,6 @@
-package event
+// Package codec turns the payloads of messages into Go values and back: what
+// events, commands, replies and the data of sagas are encoded with.
+package codec
 
 import (
 	"bytes"
@@ -10,14 +12,14 @@ import (
 	"strings"
 )
 
-// A Codec turns events into payloads and back. It is used by several goroutines.
+// A Codec turns values into payloads and back. It is used by several goroutines.
 type Codec interface {
 	// ContentType is the media type of what Encode returns.
 	ContentType() string
-	Encode(event any) ([]byte, error)
-	// Decode fills in the value that event points to. Its error is permanent:
+	Encode(v any) ([]byte, error)
+	// Decode fills in the value that v points to. Its error is permanent:
 	// the message is parked.
-	Decode(contentType string, payload []byte, event any) error
+	Decode(contentType string, payload []byte, v any) error
 }
 
 // JSON is the default codec: encoding/json with its usual rules. A payload must
@@ -35,10 +37,10 @@ type JSON struct {
 func (JSON) ContentType() string { return "application/json" }
 
 // Encode implements [Codec].
-func (JSON) Encode(event any) ([]byte, error) { return json.Marshal(event) }
+func (JSON) Encode(v any) ([]byte, error) { return json.Marshal(v) }
 
 // Decode implements [Codec].
-func (c JSON) Decode(contentType string, payload []byte, event any) error {
+func (c JSON) Decode(contentType string, payload []byte, v any) error {
 	if !isJSON(contentType) {
 		return fmt.Errorf("content type is %.100q, not JSON", contentType)
 	}
@@ -46,11 +48,11 @@ func (c JSON) Decode(contentType string, payload []byte, event any) error {
 		return errors.New("payload is null")
 	}
 	if !c.DisallowUnknownFields {
-		return json.Unmarshal(payload, event)
+		return json.Unmarshal(payload, v)
 	}
 	d := json.NewDecoder(bytes.NewReader(payload))
 	d.DisallowUnknownFields()
-	if err := d.Decode(event); err != nil {
+	if err := d.Decode(v); err != nil {
 		return err
 	}
 	if _, err := d.Token(); err != io.EOF {

@@ -134,11 +134,7 @@ func (t *tailer) step(active, publishing context.Context) error {
 // If the log can be opened again, that spares the broker some repetitions; if it
 // is gone, what was not saved would be handled twice under the next epoch.
 func (t *tailer) lastSave(ctx context.Context) error {
-	err := t.await()
-	if err == nil && t.dirty {
-		err = t.commit(ctx, Change{})
-	}
-	return errors.Join(fmt.Errorf("read the log: %w", t.readErr), err)
+	return errors.Join(fmt.Errorf("read the log: %w", t.readErr), t.record(ctx))
 }
 
 // turnAside does what needs that nothing is on its way.

@@ -41,16 +41,25 @@ func (t *tailer) drain(work context.Context) error {
 	t.warnUnfinished()
 	ctx, cancel := context.WithTimeout(work, t.cfg.LeaseTTL)
 	defer cancel()
-	err := t.await()
-	if err == nil && len(t.retried.plans) > 0 {
-		err = t.removeRetried(ctx)
-	} else if err == nil && t.dirty {
-		err = t.commit(ctx, Change{})
+	if err := t.record(ctx); !errors.Is(err, ErrFenced) {
+		return err
 	}
-	if errors.Is(err, ErrFenced) {
-		return nil
+	return nil
+}
+
+// record makes durable what has arrived: set-aside rows that were published are
+// removed, and the checkpoint is saved.
+func (t *tailer) record(ctx context.Context) error {
+	if err := t.await(); err != nil {
+		return err
 	}
-	return err
+	switch {
+	case len(t.retried.plans) > 0:
+		return t.removeRetried(ctx)
+	case t.dirty:
+		return t.commit(ctx, Change{})
+	}
+	return nil
 }
 
 func (t *tailer) end() {

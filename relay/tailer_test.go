@@ -233,3 +233,35 @@ func TestLogLostUnderARelayRepeatsNothing(t *testing.T) {
 		}
 	})
 }
+
+// The log is lost while set-aside rows are on their way again: before the next
+// epoch begins those that have arrived are removed, so that the next try of
+// their key does not publish them under other numbers.
+func TestLogLostDuringARetryRepeatsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, broker := newBook(), inproc.New(inproc.Config{})
+		_, stop := process(t, newSeat(b), broker, fromLog)
+		until(t, "the log is followed", func() bool { return b.saved() >= 0 })
+		bad := message("bad", "k")
+		bad.Type = ""
+		b.commit(Row{Position: b.position(), Message: bad}, Row{Position: b.position(), Message: message("m2", "k")})
+		until(t, "all is read", b.settled)
+		release := broker.HoldAcks()
+		b.repair(func(m *tidings.Message) { m.Type = "T" })
+		until(t, "all is stored", func() bool { return len(broker.Messages("orders")) == 2 })
+		b.lose()
+		b.append("other", "o")
+		<-time.After(time.Second) // what was read ahead has ended
+		release()
+		until(t, "all is published", func() bool { return b.nothingAside() && b.settled() })
+		stop()
+		if got := consistent(t, broker.Messages("orders"))["k"]; !slices.Equal(got, []string{"bad", "m2"}) {
+			t.Errorf("published: %v", got)
+		}
+		once(t, broker.Messages("orders"), 3)
+		if len(b.reasons) != 2 || len(b.wrong) > 0 {
+			t.Errorf("epochs for %q; asked: %v", b.reasons, b.wrong)
+		}
+	})
+}

@@ -1,13 +1,9 @@
 package relay
 
 import (
-	"bufio"
 	"context"
-	"flag"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,8 +12,6 @@ import (
 
 	"tidings.example"
 )
-
-var update = flag.Bool("update", false, "write what the machines do into testdata/machine")
 
 // TestMachine runs the scripts in testdata/machine through positions, numbering
 // and window, without a relay around them. A line is an input, and after the
@@ -38,27 +32,7 @@ var update = flag.Bool("update", false, "write what the machines do into testdat
 // go test ./relay -run TestMachine -update
 func TestMachine(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("testdata/machine/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no scripts: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			t.Parallel()
-			script, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := newMachine(t).play(string(script))
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			} else if got != string(script) {
-				t.Errorf("got:\n%s\nwant:\n%s", got, script)
-			}
-		})
-	}
+	playScripts(t, "testdata/machine/*.txt", func(t *testing.T) func(string, []string) string { return newMachine(t).do })
 }
 
 // machine is a relay's state without the relay, and the table that it reads.
@@ -96,27 +70,6 @@ func (m *machine) begin() {
 		m.t.Fatal(err)
 	}
 	m.numbering = numbering
-}
-
-func (m *machine) play(script string) string {
-	var out strings.Builder
-	lines := bufio.NewScanner(strings.NewReader(script))
-	for lines.Scan() {
-		line := lines.Text()
-		input, _, _ := strings.Cut(line, "->")
-		input = strings.TrimSpace(input)
-		words := strings.Fields(input)
-		switch {
-		case len(words) == 0 || strings.HasPrefix(input, "#"):
-			out.WriteString(line + "\n")
-			continue
-		}
-		if answer := m.do(words[0], words[1:]); answer != "" {
-			input = fmt.Sprintf("%-14s -> %s", input, answer)
-		}
-		out.WriteString(input + "\n")
-	}
-	return out.String()
 }
 
 func (m *machine) do(what string, args []string) string {

@@ -1,12 +1,9 @@
 package relay
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -32,27 +29,7 @@ import (
 // After a change run: go test ./relay -run TestTail$ -update
 func TestTail(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("testdata/tail/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no scripts: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			t.Parallel()
-			script, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := newTailMachine(t).play(string(script))
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			} else if got != string(script) {
-				t.Errorf("got:\n%s\nwant:\n%s", got, script)
-			}
-		})
-	}
+	playScripts(t, "testdata/tail/*.txt", func(t *testing.T) func(string, []string) string { return newTailMachine(t).do })
 }
 
 // A tailMachine is a tailer's state without the tailer, and the log it reads.
@@ -97,26 +74,6 @@ func (m *tailMachine) begin() {
 	m.window = newWindow(func() {})
 	m.window.open(context.Background())
 	m.pieces, m.done, m.plan = nil, nil, m.saved.plan
-}
-
-func (m *tailMachine) play(script string) string {
-	var out strings.Builder
-	lines := bufio.NewScanner(strings.NewReader(script))
-	for lines.Scan() {
-		line := lines.Text()
-		input, _, _ := strings.Cut(line, "->")
-		input = strings.TrimSpace(input)
-		words := strings.Fields(input)
-		if len(words) == 0 || strings.HasPrefix(input, "#") {
-			out.WriteString(line + "\n")
-			continue
-		}
-		if answer := m.do(words[0], words[1:]); answer != "" {
-			input = fmt.Sprintf("%-14s -> %s", input, answer)
-		}
-		out.WriteString(input + "\n")
-	}
-	return out.String()
 }
 
 func (m *tailMachine) number(s string) int {

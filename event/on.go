@@ -81,20 +81,29 @@ func (s *Subscriber[Tx]) add(key routeKey, handle inbox.Handler[Tx]) error {
 
 // typed returns the handler of messages that decodes them for a handler of events.
 func typed[Tx any, T Event](a Aggregate, handler func(ctx context.Context, tx Tx, e Of[T]) error) inbox.Handler[Tx] {
-	codec := a.codecOrJSON()
 	return func(ctx context.Context, tx Tx, m *tidings.Message) error {
-		e := Of[T]{AggregateID: cmp.Or(m.Key, m.Subject), Message: m}
-		zero, isPointer := newEvent[T]()
-		e.Data = zero
-		var target any = &e.Data
-		if isPointer {
-			target = e.Data
-		}
-		if err := codec.Decode(m.ContentType, m.Payload, target); err != nil {
-			return inbox.Permanent(fmt.Errorf("decode %s: %w", m.Type, err))
+		e, err := Decode[T](a, m)
+		if err != nil {
+			return inbox.Permanent(err)
 		}
 		return handler(ctx, tx, e)
 	}
+}
+
+// Decode returns a message of the aggregate's as an event of type T, as a
+// handler gets it. Whether the message is of that type is the caller's to know.
+func Decode[T Event](a Aggregate, m *tidings.Message) (Of[T], error) {
+	e := Of[T]{AggregateID: cmp.Or(m.Key, m.Subject), Message: m}
+	zero, isPointer := newEvent[T]()
+	e.Data = zero
+	var target any = &e.Data
+	if isPointer {
+		target = e.Data
+	}
+	if err := a.codecOrJSON().Decode(m.ContentType, m.Payload, target); err != nil {
+		return e, fmt.Errorf("decode %s: %w", m.Type, err)
+	}
+	return e, nil
 }
 
 // newEvent returns a zero event, allocated where T is a pointer.

@@ -1,10 +1,11 @@
 // Package memory is a store in memory, for tests: outbox, relay source, inbox,
-// parked messages and their administration, with transactions that roll back.
-// Nothing outlives the process.
+// parked messages, sagas, timers, commands, replies and their administration,
+// with transactions that roll back. Nothing outlives the process.
 //
 // A transaction ([Tx]) keeps what it writes to itself until it commits, all at
 // once. What it reads or writes it also locks until it ends, so transactions
-// are serializable; two that wait for each other are noticed, and one of them
+// are serializable, except that loading a saga locks nothing: saving it says
+// whether another transaction has changed it. Two that wait for each other are noticed, and one of them
 // gets an error matching [ErrDeadlock], which is transient. Positions in the
 // outbox are handed out before the commit, as databases do, so they may commit
 // out of order and have holes.

@@ -3,7 +3,6 @@ package memory
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -24,8 +23,8 @@ func (in *Inbox) InTx(ctx context.Context, fn func(ctx context.Context, tx *Tx) 
 	return in.db.InTx(ctx, fn)
 }
 
-// Transient reports whether the error is a deadlock.
-func (in *Inbox) Transient(err error) bool { return errors.Is(err, ErrDeadlock) }
+// Transient reports whether the error is a deadlock, or a saga's conflict.
+func (in *Inbox) Transient(err error) bool { return transient(err) }
 
 // Lock locks the records of the lanes, keys and ids, and returns them.
 func (in *Inbox) Lock(ctx context.Context, tx *Tx, subscriber string, want inbox.Want) (inbox.Records, error) {

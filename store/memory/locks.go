@@ -59,6 +59,17 @@ func (tx *Tx) acquire(ctx context.Context, key any) error {
 	return fmt.Errorf("lock %v: %w", key, ctx.Err())
 }
 
+// tryAcquire gives the transaction the lock if no other one has it. It is called
+// with the database's mutex held, in a transaction that has not ended.
+func (tx *Tx) tryAcquire(key any) bool {
+	l := &tx.db.locks
+	owner := l.owners[key]
+	if owner == nil {
+		l.give(key, tx)
+	}
+	return owner == nil || owner == tx
+}
+
 func (l *locks) give(key any, tx *Tx) {
 	l.owners[key] = tx
 	tx.locked = append(tx.locked, key)

@@ -9,9 +9,11 @@ import (
 
 	"tidings.example"
 	"tidings.example/admin"
+	"tidings.example/command"
 	"tidings.example/inbox"
 	"tidings.example/outbox"
 	"tidings.example/relay"
+	"tidings.example/saga"
 )
 
 // A DB is an empty database with the tables of Tidings. Its methods may be
@@ -31,8 +33,16 @@ type DB struct {
 	outbox outboxTable
 	lease  leaseRow
 
-	// lastPosition and lastParked are handed out without regard to commits.
-	lastPosition, lastParked int64
+	sagas   map[saga.Ref]sagaRow
+	plans   map[planKey]planRow
+	timers  map[timerKey]timerRow
+	targets map[command.Target]lockRow
+	asides  map[int64]command.Aside
+	answers map[answerKey]answerRow
+	replies map[replyKey]answerRow
+
+	// These are handed out without regard to commits.
+	lastPosition, lastParked, lastTimer, lastAside int64
 }
 
 type laneKey struct {
@@ -67,6 +77,8 @@ type Audit struct {
 	// Did is what was done, to what Target. Was is what was replaced or removed, if anything.
 	Did, Target string
 	Was         *tidings.Message
+	// Detail is what was asked of a saga, as JSON, or whose lock was broken.
+	Detail string
 }
 
 // New returns an empty database.
@@ -81,6 +93,14 @@ func New() *DB {
 		parked: map[int64]parkedRow{},
 		outbox: newOutboxTable(),
 		lease:  newLease(),
+
+		sagas:   map[saga.Ref]sagaRow{},
+		plans:   map[planKey]planRow{},
+		timers:  map[timerKey]timerRow{},
+		targets: map[command.Target]lockRow{},
+		asides:  map[int64]command.Aside{},
+		answers: map[answerKey]answerRow{},
+		replies: map[replyKey]answerRow{},
 	}
 }
 
@@ -89,6 +109,18 @@ func (db *DB) Outbox() *outbox.Outbox[*Tx] { return outbox.New[*Tx](outboxStore{
 
 // Inbox keeps the records of inboxes in this database.
 func (db *DB) Inbox() *Inbox { return &Inbox{db} }
+
+// Sagas keeps the sagas of an orchestrator in this database.
+func (db *DB) Sagas() *Sagas { return &Sagas{db} }
+
+// Timers keeps delayed messages in this database.
+func (db *DB) Timers() *Timers { return &Timers{db} }
+
+// Commands keeps what participants remember of commands in this database.
+func (db *DB) Commands() *Commands { return &Commands{db} }
+
+// Replies keeps replies in this database for those who wait for them.
+func (db *DB) Replies() *Replies { return &Replies{db} }
 
 // Relay is the outbox as a relay reads it, under the name of its source.
 func (db *DB) Relay(name string) relay.Source { return &Source{db: db, name: name} }

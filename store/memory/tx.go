@@ -2,11 +2,13 @@ package memory
 
 import (
 	"context"
-	"maps"
+	"iter"
 	"slices"
 	"time"
 
+	"tidings.example/command"
 	"tidings.example/inbox"
+	"tidings.example/saga"
 )
 
 // A Tx is a transaction. It is used by one goroutine at a time.
@@ -23,6 +25,12 @@ type Tx struct {
 	seen     changes[seenKey, time.Time]
 	held     changes[heldKey, hold]
 	parked   changes[int64, parkedRow]
+	sagas    changes[saga.Ref, sagaRow]
+	timers   changes[timerKey, timerRow]
+	targets  changes[command.Target, lockRow]
+	asides   changes[int64, command.Aside]
+	answers  changes[answerKey, answerRow]
+	replies  changes[replyKey, answerRow]
 	appended []outboxRow
 	audit    []Audit
 }
@@ -41,6 +49,22 @@ func (c changes[K, V]) get(committed map[K]V, key K) (v V, ok bool) {
 	}
 	v, ok = committed[key]
 	return v, ok
+}
+
+// all are the rows of a table as the transaction sees them.
+func (c changes[K, V]) all(committed map[K]V) iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		for key, v := range committed {
+			if _, written := c[key]; !written && !yield(key, v) {
+				return
+			}
+		}
+		for key, v := range c {
+			if v != nil && !yield(key, *v) {
+				return
+			}
+		}
+	}
 }
 
 func (c changes[K, V]) apply(table map[K]V) {
@@ -62,6 +86,13 @@ func (db *DB) Begin() *Tx {
 		seen:   changes[seenKey, time.Time]{},
 		held:   changes[heldKey, hold]{},
 		parked: changes[int64, parkedRow]{},
+
+		sagas:   changes[saga.Ref, sagaRow]{},
+		timers:  changes[timerKey, timerRow]{},
+		targets: changes[command.Target, lockRow]{},
+		asides:  changes[int64, command.Aside]{},
+		answers: changes[answerKey, answerRow]{},
+		replies: changes[replyKey, answerRow]{},
 	}
 }
 
@@ -79,6 +110,12 @@ func (tx *Tx) Commit() error {
 	tx.seen.apply(db.seen)
 	tx.held.apply(db.held)
 	tx.parked.apply(db.parked)
+	tx.sagas.apply(db.sagas)
+	tx.timers.apply(db.timers)
+	tx.targets.apply(db.targets)
+	tx.asides.apply(db.asides)
+	tx.answers.apply(db.answers)
+	tx.replies.apply(db.replies)
 	db.audit = append(db.audit, tx.audit...)
 	db.outbox.add(tx.appended)
 	tx.end()
@@ -146,19 +183,8 @@ func (tx *Tx) Delete(ctx context.Context, key string) error {
 // in order. The database's mutex is held.
 func (tx *Tx) parkedIDs(match func(parkedRow) bool) []int64 {
 	var ids []int64
-	for id, row := range tx.db.parked {
-		if mine, written := tx.parked[id]; written {
-			if mine == nil {
-				continue
-			}
-			row = *mine
-		}
+	for id, row := range tx.parked.all(tx.db.parked) {
 		if match(row) {
-			ids = append(ids, id)
-		}
-	}
-	for id := range maps.Keys(tx.parked) {
-		if _, committed := tx.db.parked[id]; !committed && tx.parked[id] != nil && match(*tx.parked[id]) {
 			ids = append(ids, id)
 		}
 	}

@@ -1,0 +1,76 @@
+package memory
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"tidings.example/admin"
+	"tidings.example/command"
+)
+
+var _ admin.Locks = (*Admin)(nil)
+
+// ListLocks returns locks, oldest first.
+func (a *Admin) ListLocks(_ context.Context, f admin.LockFilter) ([]admin.Lock, error) {
+	db := a.db
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if f.Limit <= 0 {
+		f.Limit = 100
+	}
+	waiting := map[command.Target]int{}
+	for _, row := range db.asides {
+		waiting[row.Target]++
+	}
+	latest := db.now().Add(-f.Older)
+	var all []admin.Lock
+	for target, row := range db.targets {
+		if f.Participant != "" && f.Participant != target.Participant || f.Target != "" && f.Target != target.Name ||
+			f.SagaType != "" && f.SagaType != row.owner.Type || f.SagaID != "" && f.SagaID != row.owner.ID ||
+			f.Older > 0 && row.since.After(latest) {
+			continue
+		}
+		all = append(all, admin.Lock{Participant: target.Participant, Target: target.Name, SagaType: row.owner.Type, SagaID: row.owner.ID,
+			Since: row.since, Waiting: waiting[target]})
+	}
+	slices.SortFunc(all, func(a, b admin.Lock) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Participant, b.Participant), cmp.Compare(a.Target, b.Target))
+	})
+	return all[:min(f.Limit, len(all))], nil
+}
+
+// BreakLock removes a lock. It waits for a transaction that uses the target.
+func (a *Admin) BreakLock(ctx context.Context, participant, target string, act admin.Action) error {
+	fail := func(err error) error { return fmt.Errorf("break lock on %q of %q: %w", target, participant, err) }
+	if err := act.Validate(); err != nil {
+		return fail(err)
+	}
+	key := command.Target{Participant: participant, Name: target}
+	err := a.db.InTx(ctx, func(ctx context.Context, tx *Tx) error {
+		if err := tx.acquire(ctx, key); err != nil {
+			return err
+		}
+		there := false
+		err := tx.view(func(db *DB) {
+			var row lockRow
+			if row, there = db.targets[key]; !there {
+				return
+			}
+			tx.targets[key] = nil
+			tx.audit = append(tx.audit, Audit{At: db.now(), Action: act, Did: "break lock",
+				Target: fmt.Sprintf("lock on %q of participant %s", target, participant),
+				Detail: fmt.Sprintf("held for saga %s %q since %s", row.owner.Type, row.owner.ID, row.since.Format(time.RFC3339Nano))})
+		})
+		if err == nil && !there {
+			err = admin.ErrNotFound
+		}
+		return err
+	})
+	if err != nil {
+		return fail(err)
+	}
+	return nil
+}

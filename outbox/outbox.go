@@ -58,15 +58,26 @@ func (o *Outbox[Tx]) Append(ctx context.Context, tx Tx, ms ...tidings.Message) e
 	if len(ms) == 0 {
 		return nil
 	}
+	err := o.Complete(ctx, ms)
+	if err == nil {
+		err = o.store.Insert(ctx, tx, ms)
+	}
+	if err != nil {
+		return fmt.Errorf("append to outbox: %w", err)
+	}
+	return nil
+}
+
+// Complete does to the messages what Append does before it writes them: it fills
+// in what is empty, carries on the correlation id and the trace of the message being
+// handled, and checks them. It is for those who keep messages to append them later.
+func (o *Outbox[Tx]) Complete(ctx context.Context, ms []tidings.Message) error {
 	cause := tidings.Cause(ctx)
 	for i := range ms {
 		complete(&ms[i], cause)
 		if err := o.check(&ms[i]); err != nil {
-			return fmt.Errorf("append to outbox: %w", err)
+			return err
 		}
-	}
-	if err := o.store.Insert(ctx, tx, ms); err != nil {
-		return fmt.Errorf("append to outbox: %w", err)
 	}
 	return nil
 }

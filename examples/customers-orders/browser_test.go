@@ -15,6 +15,7 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
+	"tidings.example/examples/shared/sampletest"
 	"tidings.example/internal/servertest"
 )
 
@@ -33,7 +34,7 @@ func openBrowser(t *testing.T, url string, width, height int64) *browser {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(servertest.Chromium(t)), chromedp.NoSandbox,
 		chromedp.DisableGPU, chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-dev-shm-usage", true),
-		chromedp.UserDataDir(t.TempDir()), chromedp.WSURLReadTimeout(patience))
+		chromedp.UserDataDir(t.TempDir()), chromedp.WSURLReadTimeout(sampletest.Patience))
 	allocator, stop := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
 	t.Cleanup(stop)
 	tab, closeTab := chromedp.NewContext(allocator)
@@ -78,7 +79,7 @@ func (b *browser) listen(event any) {
 
 // limit keeps a test from waiting for a browser that hangs.
 func (b *browser) limit() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(b.ctx, patience)
+	return context.WithTimeout(b.ctx, sampletest.Patience)
 }
 
 func (b *browser) do(steps ...chromedp.Action[chromedp.Void]) {
@@ -117,7 +118,7 @@ func (b *browser) value(expression string) string {
 // waitText waits until the text of an element contains a part.
 func (b *browser) waitText(selector, part string) {
 	b.t.Helper()
-	waitFor(b.t, func() error {
+	sampletest.WaitFor(b.t, func() error {
 		got := b.value(fmt.Sprintf(`(document.querySelector(%q) || {}).textContent || ""`, selector))
 		if !strings.Contains(got, part) {
 			return fmt.Errorf("%s is %q, without %q", selector, got, part)
@@ -129,7 +130,7 @@ func (b *browser) waitText(selector, part string) {
 // waitCount waits until so many elements match a selector.
 func (b *browser) waitCount(selector string, n int) {
 	b.t.Helper()
-	waitFor(b.t, func() error {
+	sampletest.WaitFor(b.t, func() error {
 		if got := b.value(fmt.Sprintf("document.querySelectorAll(%q).length", selector)); got != strconv.Itoa(n) {
 			return fmt.Errorf("there are %s of %s, want %d", got, selector, n)
 		}
@@ -171,7 +172,7 @@ func (b *browser) wantNoProblems() {
 func TestPage(t *testing.T) {
 	t.Parallel()
 	r := startAll(t)
-	b := openBrowser(t, r.url, 1280, 900)
+	b := openBrowser(t, r.URL, 1280, 900)
 	b.waitText("#live", "live")
 
 	b.fill("name", "Ada Lovelace")
@@ -230,7 +231,7 @@ func TestPage(t *testing.T) {
 func TestPageUnderLoad(t *testing.T) {
 	t.Parallel()
 	r := startAll(t)
-	b := openBrowser(t, r.url, 1280, 900)
+	b := openBrowser(t, r.URL, 1280, 900)
 	b.waitText("#live", "live")
 	customer := r.createCustomer("Ada", "100")
 	for range 260 {
@@ -252,7 +253,7 @@ func TestPageOnAPhone(t *testing.T) {
 	r := startAll(t)
 	customer := r.createCustomer("A customer with a name that is long, and a-part-of-it-that-cannot-be-broken-anywhere-at-all", "999999999999.99")
 	r.waitState(r.createOrder(customer, "999999999999.99"), "APPROVED")
-	b := openBrowser(t, r.url, 360, 740)
+	b := openBrowser(t, r.URL, 360, 740)
 	b.waitText("#live", "live")
 	b.waitText("#orders", "999,999,999,999.99")
 	b.waitText("#orders .name", "A customer with a name") // also where the orders were loaded first
@@ -275,17 +276,17 @@ func TestPageOnAPhone(t *testing.T) {
 // TestPageOutlivesTheGateway stops the system under an open page and starts it again.
 func TestPageOutlivesTheGateway(t *testing.T) {
 	t.Parallel()
-	s := newServers(t)
-	addr := freeAddr(t)
+	s := sampletest.NewServers(t)
+	addr := sampletest.FreeAddr(t)
 	run := func() *running {
-		return start(t, Config{Broker: s.broker(), Databases: databases(s, Services...), Addrs: map[string]string{Gateway: addr}})
+		return start(t, Config{Broker: s.Broker(), Databases: s.Databases(Services...), Addrs: map[string]string{Gateway: addr}})
 	}
 	r := run()
 	r.createCustomer("Ada", "100")
-	b := openBrowser(t, r.url, 1280, 900)
+	b := openBrowser(t, r.URL, 1280, 900)
 	b.waitText("#customers", "Ada")
 	b.waitText("#messages", "CustomerCreated")
-	r.stop()
+	r.Stop()
 	b.waitText("#live", "trying again")
 	r = run()
 	b.waitText("#live", "live")

@@ -6,7 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"tidings.example/examples/customers-orders/web"
+	"tidings.example/examples/shared/sampletest"
+	"tidings.example/examples/shared/web"
 )
 
 // TestEveryRequest goes through the table of requests in the README.
@@ -14,24 +15,24 @@ func TestEveryRequest(t *testing.T) {
 	t.Parallel()
 	r := startAll(t)
 
-	a := r.request("POST", "/customers", `{"name":"Ada","creditLimit":{"amount":100}}`)
-	ada := decode[map[string]string](t, a)["customerId"]
-	if a.status != 201 || ada == "" || a.header.Get("Location") != "/customers/"+ada || a.header.Get("Content-Type") != "application/json" {
-		t.Fatalf("POST /customers: %d %v %s", a.status, a.header, a.body)
+	a := r.Request("POST", "/customers", `{"name":"Ada","creditLimit":{"amount":100}}`)
+	ada := sampletest.Decode[map[string]string](t, a)["customerId"]
+	if a.Status != 201 || ada == "" || a.Header.Get("Location") != "/customers/"+ada || a.Header.Get("Content-Type") != "application/json" {
+		t.Fatalf("POST /customers: %d %v %s", a.Status, a.Header, a.Body)
 	}
-	wantJSON(t, r.request("GET", a.header.Get("Location"), ""), 200,
+	sampletest.WantJSON(t, r.Request("GET", a.Header.Get("Location"), ""), 200,
 		`{"customerId":"`+ada+`","name":"Ada","creditLimit":{"amount":100},"availableCredit":{"amount":100}}`)
-	wantJSON(t, r.request("GET", "/customers", ""), 200,
+	sampletest.WantJSON(t, r.Request("GET", "/customers", ""), 200,
 		`{"customers":[{"customerId":"`+ada+`","name":"Ada","creditLimit":{"amount":100},"availableCredit":{"amount":100}}]}`)
-	wantJSON(t, r.request("GET", "/orders", ""), 200, `{"orders":[]}`)
+	sampletest.WantJSON(t, r.Request("GET", "/orders", ""), 200, `{"orders":[]}`)
 
-	a = r.request("POST", "/orders", `{"customerId":"`+ada+`","orderTotal":{"amount":12.34}}`)
-	approved := decode[map[string]string](t, a)["orderId"]
-	if a.status != 201 || approved == "" || a.header.Get("Location") != "/orders/"+approved {
-		t.Fatalf("POST /orders: %d %v %s", a.status, a.header, a.body)
+	a = r.Request("POST", "/orders", `{"customerId":"`+ada+`","orderTotal":{"amount":12.34}}`)
+	approved := sampletest.Decode[map[string]string](t, a)["orderId"]
+	if a.Status != 201 || approved == "" || a.Header.Get("Location") != "/orders/"+approved {
+		t.Fatalf("POST /orders: %d %v %s", a.Status, a.Header, a.Body)
 	}
 	r.waitState(approved, "APPROVED")
-	wantJSON(t, r.request("GET", "/orders/"+approved, ""), 200,
+	sampletest.WantJSON(t, r.Request("GET", "/orders/"+approved, ""), 200,
 		`{"orderId":"`+approved+`","customerId":"`+ada+`","orderState":"APPROVED","orderTotal":{"amount":12.34}}`)
 	r.waitAvailable(ada, "87.66")
 
@@ -44,26 +45,26 @@ func TestEveryRequest(t *testing.T) {
 		t.Errorf("an order of nobody: %v", o)
 	}
 
-	wantJSON(t, r.request("POST", "/orders/"+approved+"/cancel", ""), 200,
+	sampletest.WantJSON(t, r.Request("POST", "/orders/"+approved+"/cancel", ""), 200,
 		`{"orderId":"`+approved+`","customerId":"`+ada+`","orderState":"CANCELLED","orderTotal":{"amount":12.34},"cancellationReason":"BY_CUSTOMER"}`)
-	wantProblem(t, r.request("POST", "/orders/"+approved+"/cancel", "{}"), 409, "")
-	wantProblem(t, r.request("POST", "/orders/"+tooMuch+"/cancel", ""), 409, "")
+	sampletest.WantProblem(t, r.Request("POST", "/orders/"+approved+"/cancel", "{}"), 409, "")
+	sampletest.WantProblem(t, r.Request("POST", "/orders/"+tooMuch+"/cancel", ""), 409, "")
 	r.waitAvailable(ada, "100")
 
-	waitFor(t, func() error {
-		a := r.request("GET", "/customers/"+ada+"/orderhistory", "")
+	sampletest.WaitFor(t, func() error {
+		a := r.Request("GET", "/customers/"+ada+"/orderhistory", "")
 		want := `{"customerId":"` + ada + `","name":"Ada","creditLimit":{"amount":100},"orders":[` +
 			`{"orderId":"` + tooMuch + `","orderState":"CANCELLED","orderTotal":{"amount":87.67},"cancellationReason":"CREDIT_LIMIT_EXCEEDED"},` +
 			`{"orderId":"` + approved + `","orderState":"CANCELLED","orderTotal":{"amount":12.34},"cancellationReason":"BY_CUSTOMER"}]}`
-		if got := strings.TrimSpace(string(a.body)); got != want {
-			return fmt.Errorf("history is %d %s\nwant %s", a.status, got, want)
+		if got := strings.TrimSpace(string(a.Body)); got != want {
+			return fmt.Errorf("history is %d %s\nwant %s", a.Status, got, want)
 		}
 		return nil
 	})
 
 	for path, part := range map[string]string{"/healthz": `"ok"`, "/readyz": `"ready":true`, "/metrics": "tidings_inbox_", "/": "<title>Customers and orders</title>"} {
-		if a := r.request("GET", path, ""); a.status != 200 || !strings.Contains(string(a.body), part) {
-			t.Errorf("GET %s: %d, and %q is not in it:\n%.600s", path, a.status, part, a.body)
+		if a := r.Request("GET", path, ""); a.Status != 200 || !strings.Contains(string(a.Body), part) {
+			t.Errorf("GET %s: %d, and %q is not in it:\n%.600s", path, a.Status, part, a.Body)
 		}
 	}
 }
@@ -71,13 +72,13 @@ func TestEveryRequest(t *testing.T) {
 // TestPendingOrderCannotBeCancelled stops the relays, so that an order stays pending.
 func TestPendingOrderCannotBeCancelled(t *testing.T) {
 	t.Parallel()
-	s := newServers(t)
-	r := start(t, Config{Processes: []string{Orders, Gateway}, WithoutRelays: true, Broker: s.broker(),
-		Databases: databases(s, Orders), Addrs: map[string]string{Gateway: "127.0.0.1:0", Customers: freeAddr(t), History: freeAddr(t)}},
+	s := sampletest.NewServers(t)
+	r := start(t, Config{Processes: []string{Orders, Gateway}, WithoutRelays: true, Broker: s.Broker(),
+		Databases: s.Databases(Orders), Addrs: map[string]string{Gateway: "127.0.0.1:0", Customers: sampletest.FreeAddr(t), History: sampletest.FreeAddr(t)}},
 		Customers, History)
 	order := r.createOrder("somebody", "5")
-	wantProblem(t, r.request("POST", "/orders/"+order+"/cancel", ""), 409, "")
-	if o := r.get("/orders/" + order); o["orderState"] != "PENDING" || o["cancellationReason"] != nil {
+	sampletest.WantProblem(t, r.Request("POST", "/orders/"+order+"/cancel", ""), 409, "")
+	if o := r.Get("/orders/" + order); o["orderState"] != "PENDING" || o["cancellationReason"] != nil {
 		t.Errorf("the order is %v", o)
 	}
 }
@@ -149,29 +150,29 @@ func TestBadInput(t *testing.T) {
 		{"GET", "/customers/unknown/orderhistory", "", 404, ""},
 		{"GET", "/nowhere", "", 404, ""},
 	} {
-		wantProblem(t, r.request(c.method, c.path, c.body), c.status, c.field)
+		sampletest.WantProblem(t, r.Request(c.method, c.path, c.body), c.status, c.field)
 	}
 
 	for _, kind := range []string{"", "text/plain", "application/x-www-form-urlencoded", "application/json; charset"} {
-		a := r.requestWith("POST", "/orders", fmt.Sprintf(order, "1"), http.Header{"Content-Type": {kind}})
-		wantProblem(t, a, 415, "")
+		a := r.RequestWith("POST", "/orders", fmt.Sprintf(order, "1"), http.Header{"Content-Type": {kind}})
+		sampletest.WantProblem(t, a, 415, "")
 	}
-	if a := r.requestWith("POST", "/orders", fmt.Sprintf(order, "1"), http.Header{"Content-Type": {"application/json; charset=utf-8"}}); a.status != 201 {
-		t.Errorf("JSON with a charset: %d %s", a.status, a.body)
+	if a := r.RequestWith("POST", "/orders", fmt.Sprintf(order, "1"), http.Header{"Content-Type": {"application/json; charset=utf-8"}}); a.Status != 201 {
+		t.Errorf("JSON with a charset: %d %s", a.Status, a.Body)
 	}
 	for path, allowed := range map[string]string{
 		"/orders": "GET, HEAD, OPTIONS, POST", "/orders/1": "GET, HEAD, OPTIONS", "/orders/1/cancel": "OPTIONS, POST",
 		"/customers": "GET, HEAD, OPTIONS, POST", "/customers/1": "GET, HEAD, OPTIONS", "/customers/1/orderhistory": "GET, HEAD, OPTIONS",
 		"/": "GET, HEAD, OPTIONS", "/events": "GET, HEAD, OPTIONS",
 	} {
-		a := r.request("DELETE", path, "")
-		wantProblem(t, a, 405, "")
-		if got := a.header.Get("Allow"); got != allowed {
+		a := r.Request("DELETE", path, "")
+		sampletest.WantProblem(t, a, 405, "")
+		if got := a.Header.Get("Allow"); got != allowed {
 			t.Errorf("DELETE %s allows %q, want %q", path, got, allowed)
 		}
 	}
-	a := r.requestWith("POST", "/orders/1/cancel", "", http.Header{"Sec-Fetch-Site": {"cross-site"}})
-	wantProblem(t, a, 403, "")
+	a := r.RequestWith("POST", "/orders/1/cancel", "", http.Header{"Sec-Fetch-Site": {"cross-site"}})
+	sampletest.WantProblem(t, a, 403, "")
 }
 
 // TestPages walks through lists page by page, newest first.
@@ -183,8 +184,8 @@ func TestPages(t *testing.T) {
 	for i := range 105 {
 		want = append([]string{r.createOrder(customer, fmt.Sprint(i+1))}, want...)
 	}
-	waitFor(t, func() error {
-		h := r.get("/customers/" + customer + "/orderhistory?limit=1000")
+	sampletest.WaitFor(t, func() error {
+		h := r.Get("/customers/" + customer + "/orderhistory?limit=1000")
 		if all := h["orders"].([]any); len(all) != len(want) {
 			return fmt.Errorf("the history has %d orders, want %d", len(all), len(want))
 		}
@@ -197,19 +198,19 @@ func TestPages(t *testing.T) {
 		var got []string
 		next := path
 		for i, size := range pages {
-			a := r.request("GET", next, "")
-			page := decode[document](t, a)
+			a := r.Request("GET", next, "")
+			page := sampletest.Decode[sampletest.Document](t, a)
 			if all := page["orders"].([]any); len(all) != size {
 				t.Fatalf("page %d of %s has %d orders, want %d", i+1, path, len(all), size)
 			}
 			for _, o := range page["orders"].([]any) {
-				got = append(got, o.(document)["orderId"].(string))
+				got = append(got, o.(sampletest.Document)["orderId"].(string))
 			}
 			next, _ = page["next"].(string)
 			if last := i == len(pages)-1; last != (next == "") {
 				t.Fatalf("page %d of %s has next %q", i+1, path, next)
 			}
-			if link := a.header.Get("Link"); next != "" && link != "<"+next+`>; rel="next"` {
+			if link := a.Header.Get("Link"); next != "" && link != "<"+next+`>; rel="next"` {
 				t.Errorf("page %d of %s has Link %q", i+1, path, link)
 			}
 		}
@@ -218,29 +219,8 @@ func TestPages(t *testing.T) {
 		}
 	}
 	second := r.createCustomer("Bob", "1")
-	page := r.get("/customers?limit=1")
-	if first := page["customers"].([]any)[0].(document)["customerId"]; first != second || page["next"] != "/customers?after="+second+"&limit=1" {
+	page := r.Get("/customers?limit=1")
+	if first := page["customers"].([]any)[0].(sampletest.Document)["customerId"]; first != second || page["next"] != "/customers?after="+second+"&limit=1" {
 		t.Errorf("the first page of customers is %v", page)
-	}
-}
-
-func wantJSON(t *testing.T, a answer, status int, want string) {
-	t.Helper()
-	if got := strings.TrimSpace(string(a.body)); a.status != status || got != want {
-		t.Errorf("answer is %d %s\nwant %d %s", a.status, got, status, want)
-	}
-}
-
-// wantProblem checks a problem document, and that its detail names the field.
-func wantProblem(t *testing.T, a answer, status int, field string) {
-	t.Helper()
-	if kind := a.header.Get("Content-Type"); a.status != status || kind != "application/problem+json" {
-		t.Errorf("answer is %d %s %.300s\nwant a problem with %d", a.status, kind, a.body, status)
-		return
-	}
-	p := decode[web.Problem](t, a)
-	if p.Status != status || p.Field != field || p.Title != http.StatusText(status) || p.Type == "" ||
-		!strings.HasPrefix(p.Detail, field) || p.Detail == "" || strings.Contains(p.Detail, "\n") {
-		t.Errorf("problem is %s\nwant status %d and field %q", a.body, status, field)
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"tidings.example/examples/customers-orders/money"
-	"tidings.example/internal/connect"
+	"tidings.example/examples/shared/money"
+	"tidings.example/examples/shared/sampletest"
 	"tidings.example/internal/servertest"
 )
 
@@ -32,30 +32,10 @@ func TestCreditUnderLoad(t *testing.T) {
 	for store, url := range map[string]func(testing.TB) string{"postgres": servertest.PostgresDatabase, "mysql": servertest.MySQLDatabase} {
 		t.Run(store+"-kafka", func(t *testing.T) {
 			t.Parallel()
-			r := startOnServers(t, url)
+			r := start(t, sampletest.OnKafka(t, Design, url))
 			newLoad(r, 300).run()
 		})
 	}
-}
-
-// startOnServers runs the sample on real servers, each service on a database of its own.
-func startOnServers(t *testing.T, url func(testing.TB) string) *running {
-	t.Helper()
-	b, err := connect.OpenBroker(t.Context(), servertest.Kafka(t), connect.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = b.Close() })
-	all := map[string]*connect.Database{}
-	for _, name := range Services {
-		db, err := connect.OpenDatabase(t.Context(), url(t), connect.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = db.Close() })
-		all[name] = db
-	}
-	return start(t, Config{Broker: b, Databases: all, Prefix: servertest.Name("load") + "-", Addrs: map[string]string{Gateway: "127.0.0.1:0"}})
 }
 
 // load is what the clients do.
@@ -80,9 +60,9 @@ func newLoad(r *running, orders int) *load {
 }
 
 func (l *load) run() {
-	l.t.Helper()
+	l.T.Helper()
 	seed := rand.Uint64()
-	l.t.Logf("seed %d", seed)
+	l.T.Logf("seed %d", seed)
 	watching, stopWatching := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(watching)
@@ -110,15 +90,15 @@ func (l *load) client(random *rand.Rand) {
 		total := money.Money(1 + random.Int64N(40_00))
 		body := fmt.Sprintf(`{"customerId":%q,"orderTotal":{"amount":%s}}`, l.customers[random.IntN(len(l.customers))], total)
 		a, err := l.send("/orders", body, header)
-		if err != nil || a.status != 201 {
-			l.t.Errorf("POST /orders: %d %s, %v", a.status, a.body, err)
+		if err != nil || a.Status != 201 {
+			l.T.Errorf("POST /orders: %d %s, %v", a.Status, a.Body, err)
 			return
 		}
-		placed = append(placed, a.header.Get("Location"))
+		placed = append(placed, a.Header.Get("Location"))
 		// It may be pending, refused or cancelled already; then the answer is 409.
 		a, err = l.send(placed[random.IntN(len(placed))]+"/cancel", "", http.Header{})
-		if err != nil || a.status != 200 && a.status != 409 {
-			l.t.Errorf("POST cancel: %d %s, %v", a.status, a.body, err)
+		if err != nil || a.Status != 200 && a.Status != 409 {
+			l.T.Errorf("POST cancel: %d %s, %v", a.Status, a.Body, err)
 			return
 		}
 	}
@@ -126,10 +106,10 @@ func (l *load) client(random *rand.Rand) {
 
 // send posts, again and again while the answer is to try again, as it is where
 // the machine is slower than the limits of the stores.
-func (l *load) send(path, body string, header http.Header) (answer, error) {
+func (l *load) send(path, body string, header http.Header) (sampletest.Answer, error) {
 	for {
-		a, err := send(l.t.Context(), "POST", l.url+path, body, header)
-		if err != nil || a.status != http.StatusServiceUnavailable {
+		a, err := sampletest.Send(l.T.Context(), "POST", l.URL+path, body, header)
+		if err != nil || a.Status != http.StatusServiceUnavailable {
 			return a, err
 		}
 	}
@@ -137,13 +117,13 @@ func (l *load) send(path, body string, header http.Header) (answer, error) {
 
 // cancelSome cancels every third approved order.
 func (l *load) cancelSome() {
-	l.t.Helper()
+	l.T.Helper()
 	for i, o := range l.allOrders("/orders") {
 		if i%3 != 0 || o.OrderState != "APPROVED" {
 			continue
 		}
-		if a, err := l.send("/orders/"+o.OrderID+"/cancel", "", http.Header{}); err != nil || a.status != 200 {
-			l.t.Errorf("POST cancel of an approved order: %d %s, %v", a.status, a.body, err)
+		if a, err := l.send("/orders/"+o.OrderID+"/cancel", "", http.Header{}); err != nil || a.Status != 200 {
+			l.T.Errorf("POST cancel of an approved order: %d %s, %v", a.Status, a.Body, err)
 		}
 	}
 }
@@ -158,19 +138,19 @@ func (l *load) watch(stop <-chan struct{}) {
 			return
 		case <-look.C:
 		}
-		a, err := send(l.t.Context(), "GET", l.url+"/customers", "", http.Header{})
+		a, err := sampletest.Send(l.T.Context(), "GET", l.URL+"/customers", "", http.Header{})
 		if err != nil {
-			l.t.Error(err)
+			l.T.Error(err)
 			return
 		}
 		var list struct{ Customers []customerView }
-		if err := json.Unmarshal(a.body, &list); err != nil {
-			l.t.Errorf("%v: %s", err, a.body)
+		if err := json.Unmarshal(a.Body, &list); err != nil {
+			l.T.Errorf("%v: %s", err, a.Body)
 			return
 		}
 		for _, c := range list.Customers {
 			if c.AvailableCredit > c.CreditLimit {
-				l.t.Errorf("customer %s has %s available of %s", c.CustomerID, c.AvailableCredit, c.CreditLimit)
+				l.T.Errorf("customer %s has %s available of %s", c.CustomerID, c.AvailableCredit, c.CreditLimit)
 			}
 		}
 	}
@@ -190,8 +170,8 @@ type orderView struct {
 
 // settle waits until no order is pending and the others have heard of all.
 func (l *load) settle() {
-	l.t.Helper()
-	waitFor(l.t, func() error {
+	l.T.Helper()
+	sampletest.WaitFor(l.T, func() error {
 		approved := map[string]money.Money{}
 		orders := l.allOrders("/orders")
 		for _, o := range orders {
@@ -203,7 +183,7 @@ func (l *load) settle() {
 			}
 		}
 		for _, id := range l.customers {
-			c := decode[customerView](l.t, l.request("GET", "/customers/"+id, ""))
+			c := sampletest.Decode[customerView](l.T, l.Request("GET", "/customers/"+id, ""))
 			if c.CreditLimit-c.AvailableCredit != approved[id] {
 				return fmt.Errorf("customer %s has reserved %s, and approved orders of %s", id, c.CreditLimit-c.AvailableCredit, approved[id])
 			}
@@ -218,32 +198,32 @@ func (l *load) settle() {
 // check looks once more when all is quiet: it must have stayed so, and the load
 // must have met what it was made for.
 func (l *load) check() {
-	l.t.Helper()
+	l.T.Helper()
 	seen := map[string]int{}
 	for _, o := range l.allOrders("/orders") {
 		seen[o.OrderState+" "+o.CancellationReason]++
 	}
-	l.t.Logf("orders: %v", seen)
+	l.T.Logf("orders: %v", seen)
 	for _, kind := range []string{"APPROVED ", "CANCELLED CREDIT_LIMIT_EXCEEDED", "CANCELLED BY_CUSTOMER"} {
 		if seen[kind] == 0 {
-			l.t.Errorf("no order is %s: the load proves little", kind)
+			l.T.Errorf("no order is %s: the load proves little", kind)
 		}
 	}
 	if n := l.orders / loadClients * loadClients; sum(maps.Values(seen)) != n {
-		l.t.Errorf("there are %d orders, want %d", sum(maps.Values(seen)), n)
+		l.T.Errorf("there are %d orders, want %d", sum(maps.Values(seen)), n)
 	}
 }
 
 // checkNoGaps: nothing was killed, so nothing may have been missed on the way, not even for a moment.
 func (l *load) checkNoGaps() {
-	l.t.Helper()
-	gaps := regexp.MustCompile(`(?m)^tidings_inbox_gaps_total\{.* (\S+)$`).FindAllSubmatch(l.request("GET", "/metrics", "").body, -1)
+	l.T.Helper()
+	gaps := regexp.MustCompile(`(?m)^tidings_inbox_gaps_total\{.* (\S+)$`).FindAllSubmatch(l.Request("GET", "/metrics", "").Body, -1)
 	if len(gaps) != len(Services) {
-		l.t.Errorf("the metrics show the gaps of %d inboxes, want %d", len(gaps), len(Services))
+		l.T.Errorf("the metrics show the gaps of %d inboxes, want %d", len(gaps), len(Services))
 	}
 	for _, line := range gaps {
 		if string(line[1]) != "0" {
-			l.t.Errorf("messages were missed: %s", line[0])
+			l.T.Errorf("messages were missed: %s", line[0])
 		}
 	}
 }
@@ -277,16 +257,16 @@ func summaries(orders []orderView) (all []string) {
 
 // allOrders reads a list of orders page by page.
 func (r *running) allOrders(path string) (all []orderView) {
-	r.t.Helper()
+	r.T.Helper()
 	for next := path + "?limit=1000"; next != ""; {
-		a := r.request("GET", next, "")
-		if a.status == 404 && strings.Contains(path, "history") {
+		a := r.Request("GET", next, "")
+		if a.Status == 404 && strings.Contains(path, "history") {
 			return nil // has not heard of the customer yet
 		}
-		page := decode[struct {
+		page := sampletest.Decode[struct {
 			Orders []orderView
 			Next   string
-		}](r.t, a)
+		}](r.T, a)
 		all, next = append(all, page.Orders...), page.Next
 	}
 	return all

@@ -17,187 +17,55 @@
 package customersorders
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"maps"
-	"net/http"
-	"slices"
-	"sync"
-	"time"
-
 	"tidings.example/examples/customers-orders/customers"
 	"tidings.example/examples/customers-orders/events"
 	"tidings.example/examples/customers-orders/gateway"
 	"tidings.example/examples/customers-orders/history"
 	"tidings.example/examples/customers-orders/orders"
-	"tidings.example/examples/customers-orders/wiring"
-	"tidings.example/service"
+	"tidings.example/examples/shared/proxy"
+	"tidings.example/examples/shared/system"
 )
 
-// A System is processes of the sample that run in this one. Run may be called once.
-type System struct {
-	cfg      Config
-	parts    []*wiring.Part
-	services map[string]*service.Service
-	metrics  *wiring.Metrics
+// The processes of the sample. All but the gateway are services with a
+// database of their own.
+const (
+	Orders    = orders.Name
+	Customers = customers.Name
+	History   = history.Name
+	Gateway   = system.Gateway
+)
+
+// Config says what of the sample to run, and on what; a System is what runs.
+type (
+	Config = system.Config
+	System = system.System
+)
+
+// Design is the sample as data.
+var Design = &system.Design{
+	Title: "customers and orders",
+	Services: []system.Service{
+		{Name: Orders, Addr: "127.0.0.1:8081", New: orders.New},
+		{Name: Customers, Addr: "127.0.0.1:8082", New: customers.New},
+		{Name: History, Addr: "127.0.0.1:8083", New: history.New},
+	},
+	Channels:    []string{events.Names{}.Orders().Channel, events.Names{}.Customers().Channel},
+	GatewayAddr: "127.0.0.1:8080",
+	NewGateway: func(c system.GatewayConfig) (*proxy.Gateway, error) {
+		return gateway.New(gateway.Config{Orders: c.Backends[Orders], Customers: c.Backends[Customers], History: c.Backends[History],
+			Broker: c.Broker, Names: c.Names, Logger: c.Logger, Metrics: c.Metrics})
+	},
 }
+
+// Services are the names of the services, Processes those of all processes.
+var (
+	Services  = Design.ServiceNames()
+	Processes = Design.Processes()
+)
+
+// DefaultAddrs are the addresses where the processes serve HTTP.
+func DefaultAddrs() map[string]string { return Design.DefaultAddrs() }
 
 // New returns a system, or an error that says which setting is wrong. Nothing
 // is read, written or opened before Run.
-func New(cfg Config) (*System, error) {
-	cfg.withDefaults()
-	if err := cfg.validate(); err != nil {
-		return nil, fmt.Errorf("customers and orders: %w", err)
-	}
-	s := &System{cfg: cfg, services: map[string]*service.Service{}, metrics: wiring.NewMetrics(cfg.Metrics)}
-	makers := map[string]func(wiring.Config) (*wiring.Part, error){
-		Orders: orders.New, Customers: customers.New, History: history.New,
-	}
-	for _, name := range Services {
-		if !cfg.runs(name) {
-			continue
-		}
-		part, err := makers[name](s.wiring(name))
-		if err == nil {
-			err = s.add(part)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("customers and orders: %w", err)
-		}
-	}
-	if cfg.runs(Gateway) {
-		if err := s.addGateway(); err != nil {
-			return nil, fmt.Errorf("customers and orders: %w", err)
-		}
-	}
-	return s, nil
-}
-
-func (s *System) wiring(name string) wiring.Config {
-	return wiring.Config{DB: s.cfg.Databases[name], Broker: s.cfg.Broker, Names: s.names(), BatchSize: s.cfg.BatchSize,
-		WithoutRelay: s.cfg.WithoutRelays, Logger: s.cfg.Logger, Metrics: s.metrics}
-}
-
-func (s *System) names() events.Names { return events.Names{Prefix: s.cfg.Prefix} }
-
-// add adds a service.
-func (s *System) add(part *wiring.Part) error {
-	cfg := service.Config{Name: part.Name, Handler: part.Handler, Metrics: s.cfg.Metrics.Handler(),
-		Inboxes: []service.Component{part.Inbox}, Background: []service.Component{part.Database},
-		DrainTimeout: s.cfg.DrainTimeout, Logger: s.cfg.Logger}
-	if part.Relay != nil {
-		cfg.Relays = []service.Component{part.Relay}
-	}
-	if !s.cfg.runs(Gateway) {
-		cfg.Addr = s.cfg.Addrs[part.Name]
-	}
-	made, err := service.New(cfg)
-	s.parts, s.services[part.Name] = append(s.parts, part), made
-	return err
-}
-
-// addGateway adds the gateway in front of the services, be they here or elsewhere.
-func (s *System) addGateway() error {
-	backends, elsewhere := map[string]gateway.Backend{}, map[string]string{}
-	for _, name := range Services {
-		backends[name] = gateway.Remote(name, s.cfg.Addrs[name], s.cfg.Logger)
-		elsewhere[name] = s.cfg.Addrs[name]
-	}
-	for _, part := range s.parts {
-		backends[part.Name] = gateway.Local(part.Name, part.Handler, s.services[part.Name].Ready)
-		delete(elsewhere, part.Name)
-	}
-	g, err := gateway.New(gateway.Config{Orders: backends[Orders], Customers: backends[Customers], History: backends[History],
-		Broker: s.cfg.Broker, Names: s.names(), Logger: s.cfg.Logger.With("service", Gateway), Metrics: s.metrics})
-	if err != nil {
-		return err
-	}
-	s.services[Gateway], err = service.New(service.Config{Name: Gateway, Handler: g, Background: g.Background,
-		Metrics: s.metricsHandler(elsewhere), Addr: s.cfg.Addrs[Gateway], DrainTimeout: s.cfg.DrainTimeout, Logger: s.cfg.Logger})
-	return err
-}
-
-func (s *System) metricsHandler(elsewhere map[string]string) http.Handler {
-	return gateway.Metrics(s.cfg.Metrics.Registry(), elsewhere)
-}
-
-// Run creates the tables that are missing, starts the processes and blocks
-// until ctx is done or one of them fails; then all stop, the gateway first. It
-// returns nil after a clean stop, or what failed.
-func (s *System) Run(ctx context.Context) error {
-	for _, part := range s.parts {
-		if err := part.Migrate(ctx); err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return err
-		}
-	}
-	failed, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
-	// The services outlive the gateway, which passes the last requests on to them.
-	outer, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
-	var front, back sync.WaitGroup
-	var mu sync.Mutex
-	var errs []error
-	for name, one := range s.services {
-		group, until := &back, outer
-		if name == Gateway {
-			group, until = &front, failed
-		}
-		group.Go(func() {
-			if err := one.Run(until); err != nil {
-				mu.Lock()
-				errs = append(errs, fmt.Errorf("%s: %w", name, err))
-				mu.Unlock()
-				fail(err)
-			}
-		})
-	}
-	<-failed.Done()
-	front.Wait()
-	stop()
-	back.Wait()
-	return errors.Join(errs...)
-}
-
-// Addr is where a process serves HTTP, empty while it does not.
-func (s *System) Addr(process string) string {
-	if one := s.services[process]; one != nil {
-		return one.Addr()
-	}
-	return ""
-}
-
-// Ready returns why the system does not do all of its work now, by process and
-// part; an empty map means that it does.
-func (s *System) Ready() map[string]string {
-	reasons := map[string]string{}
-	for name, one := range s.services {
-		for part, why := range one.Ready() {
-			reasons[name+": "+part] = why
-		}
-	}
-	return reasons
-}
-
-// WaitReady returns nil when the system is ready, or an error with the reasons
-// why it was not when ctx ended.
-func (s *System) WaitReady(ctx context.Context) error {
-	look := time.NewTicker(20 * time.Millisecond)
-	defer look.Stop()
-	for {
-		reasons := s.Ready()
-		if len(reasons) == 0 {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			first := slices.Sorted(maps.Keys(reasons))[0]
-			return fmt.Errorf("not ready: %s: %s", first, reasons[first])
-		case <-look.C:
-		}
-	}
-}
+func New(cfg Config) (*System, error) { return Design.New(cfg) }

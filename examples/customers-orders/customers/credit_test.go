@@ -9,8 +9,8 @@ import (
 	"tidings.example"
 	"tidings.example/event"
 	"tidings.example/examples/customers-orders/events"
-	"tidings.example/examples/customers-orders/money"
-	"tidings.example/examples/customers-orders/sampletest"
+	"tidings.example/examples/shared/money"
+	"tidings.example/examples/shared/sampletest"
 )
 
 // account is what a customer's credit should be, kept in the simplest way.

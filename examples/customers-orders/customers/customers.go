@@ -17,9 +17,9 @@ import (
 	"tidings.example"
 	"tidings.example/event"
 	"tidings.example/examples/customers-orders/events"
-	"tidings.example/examples/customers-orders/money"
-	"tidings.example/examples/customers-orders/sqldb"
-	"tidings.example/examples/customers-orders/wiring"
+	"tidings.example/examples/shared/money"
+	"tidings.example/examples/shared/sqldb"
+	"tidings.example/examples/shared/wiring"
 )
 
 // Name is the service's name.
@@ -45,12 +45,13 @@ func New(c wiring.Config) (*wiring.Part, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("make service %s: %w", Name, err)
 	}
-	s := &crediting{store: store{sqldb.DB{Database: c.DB}}, events: event.NewPublisher(c.Names.Customers(), c.DB.Outbox)}
+	names := events.Names{Prefix: c.Names.Prefix}
+	s := &crediting{store: store{sqldb.DB{Database: c.DB}}, events: event.NewPublisher(names.Customers(), c.DB.Outbox)}
 	// One transaction at a time: those of several orders lock the rows of
 	// several customers, each in its own order, and would meet in deadlocks.
 	// What runs in other processes may still; the inbox then tries again.
-	part, err := c.Part(wiring.Service{Name: Name, Migrations: migrations, Handler: s.routes(c.Routes(Name)), Subscriber: s.subscriber(c.Names),
-		Publishes: true, Concurrency: 1})
+	part, err := c.Part(wiring.Service{Name: Name, Migrations: migrations, Handler: s.routes(c.Routes(Name)),
+		Receivers: []wiring.Receiver{s.subscriber(names)}, Publishes: true, Concurrency: 1})
 	if err != nil {
 		return nil, fmt.Errorf("make service %s: %w", Name, err)
 	}

@@ -5,8 +5,8 @@ import (
 	"database/sql"
 	"fmt"
 
-	"tidings.example/examples/customers-orders/money"
-	"tidings.example/examples/customers-orders/sqldb"
+	"tidings.example/examples/shared/money"
+	"tidings.example/examples/shared/sqldb"
 )
 
 const (

@@ -6,8 +6,8 @@ import (
 	"database/sql"
 	"fmt"
 
-	"tidings.example/examples/customers-orders/sqldb"
-	"tidings.example/examples/customers-orders/web"
+	"tidings.example/examples/shared/sqldb"
+	"tidings.example/examples/shared/web"
 )
 
 const (

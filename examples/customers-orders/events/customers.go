@@ -1,6 +1,6 @@
 package events
 
-import "tidings.example/examples/customers-orders/money"
+import "tidings.example/examples/shared/money"
 
 // CustomerCreated: there is a customer, all of whose credit is available.
 type CustomerCreated struct {

@@ -1,6 +1,6 @@
 package events
 
-import "tidings.example/examples/customers-orders/money"
+import "tidings.example/examples/shared/money"
 
 // An Order is in every event about one, so that none needs another to be understood.
 type Order struct {

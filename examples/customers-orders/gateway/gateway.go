@@ -14,44 +14,33 @@ import (
 
 	"tidings.example/broker"
 	"tidings.example/examples/customers-orders/events"
-	"tidings.example/examples/customers-orders/web"
-	"tidings.example/examples/customers-orders/wiring"
+	"tidings.example/examples/shared/proxy"
+	"tidings.example/examples/shared/system"
+	"tidings.example/examples/shared/web"
+	"tidings.example/examples/shared/wiring"
 	"tidings.example/service"
 )
 
 // Name is the gateway's name.
-const Name = "gateway"
+const Name = system.Gateway
 
 // Config is what the gateway needs. Only Logger and Metrics are optional.
 type Config struct {
 	// Orders, Customers and History are the services.
-	Orders, Customers, History Backend
+	Orders, Customers, History proxy.Backend
 	// Broker delivers what the page shows. All gateways of one Names share the
 	// messages, so that each shows only a part: run one.
 	Broker interface {
 		broker.Subscriber
 		broker.Provisioner
 	}
-	Names   events.Names
+	Names   wiring.Names
 	Logger  *slog.Logger
 	Metrics *wiring.Metrics
 }
 
-// A Backend is a service behind the gateway.
-type Backend interface {
-	http.Handler
-	// Component tells whether the service is ready.
-	service.Component
-}
-
-// A Gateway is the HTTP handler of all paths, and what runs in the background.
-type Gateway struct {
-	http.Handler
-	Background []service.Component
-}
-
 // New returns a gateway, or an error naming the setting that is missing.
-func New(c Config) (*Gateway, error) {
+func New(c Config) (*proxy.Gateway, error) {
 	switch {
 	case c.Orders == nil || c.Customers == nil || c.History == nil:
 		return nil, errors.New("make gateway: Orders, Customers and History are required")
@@ -79,8 +68,8 @@ func New(c Config) (*Gateway, error) {
 	mux.Handle("/customers/{id}/orderhistory", c.History)
 
 	channels := wiring.NewChannels(c.Broker, c.Names, c.Logger)
-	feed := channels.Before(&feed{broker: c.Broker, names: c.Names, hub: h, logger: c.Logger})
-	return &Gateway{Handler: sameOrigin(mux), Background: []service.Component{feed, c.Orders, c.Customers, c.History}}, nil
+	feed := channels.Before(&feed{broker: c.Broker, names: events.Names{Prefix: c.Names.Prefix}, hub: h, logger: c.Logger})
+	return &proxy.Gateway{Handler: proxy.SameOrigin(mux), Background: []service.Component{feed, c.Orders, c.Customers, c.History}}, nil
 }
 
 // answered leaves out streams, which are not answered but end.
@@ -93,14 +82,4 @@ func answered(observe func(web.Request)) func(web.Request) {
 			observe(r)
 		}
 	}
-}
-
-// sameOrigin refuses requests that change something and that a browser makes
-// for the page of another site.
-func sameOrigin(h http.Handler) http.Handler {
-	protection := http.NewCrossOriginProtection()
-	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		web.WriteProblem(w, web.NewProblem(http.StatusForbidden, "the request comes from the page of another site"))
-	}))
-	return protection.Handler(h)
 }

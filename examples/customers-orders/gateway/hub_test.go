@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"tidings.example/examples/customers-orders/web"
+	"tidings.example/examples/shared/web"
 )
 
 func publishN(h *hub, from, to int) {

@@ -16,8 +16,8 @@ import (
 
 	"tidings.example/event"
 	"tidings.example/examples/customers-orders/events"
-	"tidings.example/examples/customers-orders/sqldb"
-	"tidings.example/examples/customers-orders/wiring"
+	"tidings.example/examples/shared/sqldb"
+	"tidings.example/examples/shared/wiring"
 )
 
 // Name is the service's name.
@@ -32,8 +32,10 @@ func New(c wiring.Config) (*wiring.Part, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("make service %s: %w", Name, err)
 	}
+	names := events.Names{Prefix: c.Names.Prefix}
 	v := &view{sqldb.DB{Database: c.DB}}
-	part, err := c.Part(wiring.Service{Name: Name, Migrations: migrations, Handler: v.routes(c.Routes(Name)), Subscriber: v.subscriber(c.Names)})
+	part, err := c.Part(wiring.Service{Name: Name, Migrations: migrations, Handler: v.routes(c.Routes(Name)),
+		Receivers: []wiring.Receiver{v.subscriber(names)}})
 	if err != nil {
 		return nil, fmt.Errorf("make service %s: %w", Name, err)
 	}

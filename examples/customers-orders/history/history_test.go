@@ -12,9 +12,9 @@ import (
 	"tidings.example"
 	"tidings.example/event"
 	"tidings.example/examples/customers-orders/events"
-	"tidings.example/examples/customers-orders/money"
-	"tidings.example/examples/customers-orders/sampletest"
-	"tidings.example/examples/customers-orders/web"
+	"tidings.example/examples/shared/money"
+	"tidings.example/examples/shared/sampletest"
+	"tidings.example/examples/shared/web"
 )
 
 // step is one event on its way to the view.

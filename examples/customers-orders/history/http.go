@@ -5,8 +5,8 @@ import (
 	"errors"
 	"net/http"
 
-	"tidings.example/examples/customers-orders/money"
-	"tidings.example/examples/customers-orders/web"
+	"tidings.example/examples/shared/money"
+	"tidings.example/examples/shared/web"
 )
 
 func (v *view) routes(r *web.Routes) http.Handler {

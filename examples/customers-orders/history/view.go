@@ -7,9 +7,9 @@ import (
 	"fmt"
 
 	"tidings.example/examples/customers-orders/events"
-	"tidings.example/examples/customers-orders/money"
-	"tidings.example/examples/customers-orders/sqldb"
-	"tidings.example/examples/customers-orders/web"
+	"tidings.example/examples/shared/money"
+	"tidings.example/examples/shared/sqldb"
+	"tidings.example/examples/shared/web"
 )
 
 // view is the service's tables.

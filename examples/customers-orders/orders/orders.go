@@ -16,9 +16,9 @@ import (
 	"tidings.example"
 	"tidings.example/event"
 	"tidings.example/examples/customers-orders/events"
-	"tidings.example/examples/customers-orders/money"
-	"tidings.example/examples/customers-orders/sqldb"
-	"tidings.example/examples/customers-orders/wiring"
+	"tidings.example/examples/shared/money"
+	"tidings.example/examples/shared/sqldb"
+	"tidings.example/examples/shared/wiring"
 )
 
 // Name is the service's name.
@@ -46,9 +46,10 @@ func New(c wiring.Config) (*wiring.Part, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("make service %s: %w", Name, err)
 	}
-	s := &ordering{store: store{sqldb.DB{Database: c.DB}}, events: event.NewPublisher(c.Names.Orders(), c.DB.Outbox)}
+	names := events.Names{Prefix: c.Names.Prefix}
+	s := &ordering{store: store{sqldb.DB{Database: c.DB}}, events: event.NewPublisher(names.Orders(), c.DB.Outbox)}
 	part, err := c.Part(wiring.Service{Name: Name, Migrations: migrations, Handler: s.routes(c.Routes(Name)),
-		Subscriber: s.subscriber(c.Names), Publishes: true})
+		Receivers: []wiring.Receiver{s.subscriber(names)}, Publishes: true})
 	if err != nil {
 		return nil, fmt.Errorf("make service %s: %w", Name, err)
 	}

@@ -5,7 +5,7 @@ import (
 
 	"tidings.example/event"
 	"tidings.example/examples/customers-orders/events"
-	"tidings.example/examples/customers-orders/sampletest"
+	"tidings.example/examples/shared/sampletest"
 	"tidings.example/inbox"
 )
 

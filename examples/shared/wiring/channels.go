@@ -9,11 +9,10 @@ import (
 	"time"
 
 	"tidings.example/broker"
-	"tidings.example/examples/customers-orders/events"
 	"tidings.example/service"
 )
 
-// Channels are the channels of the sample, which must exist before anybody
+// Channels are the channels of a sample, which must exist before anybody
 // publishes or subscribes.
 type Channels struct {
 	broker broker.Provisioner
@@ -22,8 +21,8 @@ type Channels struct {
 }
 
 // NewChannels returns the channels under these names.
-func NewChannels(b broker.Provisioner, n events.Names, logger *slog.Logger) *Channels {
-	return &Channels{broker: b, names: []string{n.Orders().Channel, n.Customers().Channel}, logger: logger}
+func NewChannels(b broker.Provisioner, n Names, logger *slog.Logger) *Channels {
+	return &Channels{broker: b, names: n.channels(), logger: logger}
 }
 
 // Before makes the component wait until the channels exist. Until then it tries

@@ -1,4 +1,4 @@
-// Package web is what the services of the sample share about HTTP: strict JSON
+// Package web is what the services of the samples share about HTTP: strict JSON
 // bodies whose errors name the field, problem documents (RFC 9457), routes that
 // answer 404 and 405 in the same form, and pages of lists.
 //

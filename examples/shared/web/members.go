@@ -9,7 +9,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"tidings.example/examples/customers-orders/money"
+	"tidings.example/examples/shared/money"
 )
 
 // A Member is a named value of a JSON object, all of which are required. Read

@@ -1,4 +1,4 @@
-// Package sqldb is the little that the services of the sample need to run the
+// Package sqldb is the little that the services of the samples need to run the
 // same SQL on SQLite, PostgreSQL, MySQL and MariaDB: placeholders, row locks,
 // transactions and migrations. To test with it, open a SQLite file in a
 // directory of the test.

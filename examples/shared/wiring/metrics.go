@@ -5,17 +5,17 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"tidings.example/examples/customers-orders/web"
+	"tidings.example/examples/shared/web"
 	"tidings.example/metrics"
 )
 
-// Metrics are the figures of one process of the sample.
+// Metrics are the figures of one process of a sample.
 type Metrics struct {
 	tidings  *metrics.Metrics
 	requests *prometheus.HistogramVec
 }
 
-// NewMetrics adds what the sample measures itself. It is called once per m.
+// NewMetrics adds what the samples measure themselves. It is called once per m.
 func NewMetrics(m *metrics.Metrics) *Metrics {
 	requests := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "http_request_duration_seconds", Help: "Time to answer a request.",

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"tidings.example/examples/customers-orders/sampletest"
-	"tidings.example/examples/customers-orders/sqldb"
+	"tidings.example/examples/shared/sampletest"
+	"tidings.example/examples/shared/sqldb"
 	"tidings.example/internal/connect"
 )
 

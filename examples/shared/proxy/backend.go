@@ -1,4 +1,4 @@
-package gateway
+package proxy
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 	"sync"
 	"time"
 
-	"tidings.example/examples/customers-orders/web"
+	"tidings.example/examples/shared/web"
 )
 
 // Local is a service in the same process. ready says what keeps it from its work.

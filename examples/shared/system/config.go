@@ -1,4 +1,4 @@
-package customersorders
+package system
 
 import (
 	"errors"
@@ -11,37 +11,11 @@ import (
 	"time"
 
 	"tidings.example"
-	"tidings.example/examples/customers-orders/customers"
-	"tidings.example/examples/customers-orders/gateway"
-	"tidings.example/examples/customers-orders/history"
-	"tidings.example/examples/customers-orders/orders"
 	"tidings.example/internal/connect"
 	"tidings.example/metrics"
 )
 
-// The processes of the sample. All but the gateway are services with a
-// database of their own.
-const (
-	Orders    = orders.Name
-	Customers = customers.Name
-	History   = history.Name
-	Gateway   = gateway.Name
-)
-
-// Services are the names of the services, Processes those of all processes.
-var (
-	Services  = []string{Orders, Customers, History}
-	Processes = []string{Orders, Customers, History, Gateway}
-)
-
-// DefaultAddrs are the addresses where the processes serve HTTP.
-func DefaultAddrs() map[string]string {
-	return map[string]string{
-		Gateway: "127.0.0.1:8080", Orders: "127.0.0.1:8081", Customers: "127.0.0.1:8082", History: "127.0.0.1:8083",
-	}
-}
-
-// Config says what of the sample to run, and on what. Broker is required, and a
+// Config says what of a sample to run, and on what. Broker is required, and a
 // database for each service that is run.
 type Config struct {
 	// Processes are those to run. Default: all.
@@ -54,12 +28,12 @@ type Config struct {
 	// that several systems can share one broker. Default: none.
 	Prefix string
 	// Addrs are the addresses where the processes serve HTTP, by name.
-	// Defaults as DefaultAddrs. A service that runs with the gateway serves
+	// Defaults as [Design.DefaultAddrs]. A service that runs with the gateway serves
 	// none of its own; the gateway reaches the others at theirs.
 	Addrs map[string]string
 	// WithoutRelays leaves the outboxes to relays that run elsewhere.
 	WithoutRelays bool
-	// BatchSize is how many events may share one transaction. Default 32.
+	// BatchSize is how many messages may share one transaction. Default 32.
 	BatchSize int
 	// DrainTimeout bounds how long each process may take to stop. Default 15 s.
 	DrainTimeout time.Duration
@@ -69,11 +43,11 @@ type Config struct {
 	Metrics *metrics.Metrics
 }
 
-func (c *Config) withDefaults() {
+func (c *Config) withDefaults(d *Design) {
 	if c.Processes == nil {
-		c.Processes = Processes
+		c.Processes = d.Processes()
 	}
-	addrs := DefaultAddrs()
+	addrs := d.DefaultAddrs()
 	maps.Copy(addrs, c.Addrs)
 	c.Addrs = addrs
 	if c.Logger == nil {
@@ -84,7 +58,7 @@ func (c *Config) withDefaults() {
 	}
 }
 
-func (c *Config) validate() error {
+func (c *Config) validate(d *Design) error {
 	if len(c.Processes) == 0 {
 		return errors.New("no process is named")
 	}
@@ -93,8 +67,8 @@ func (c *Config) validate() error {
 	}
 	for i, name := range c.Processes {
 		switch {
-		case !slices.Contains(Processes, name):
-			return fmt.Errorf("there is no process %q: use %s", name, strings.Join(Processes, ", "))
+		case !d.has(name):
+			return fmt.Errorf("there is no process %q: use %s", name, strings.Join(d.Processes(), ", "))
 		case slices.Contains(c.Processes[:i], name):
 			return fmt.Errorf("the process %s is named twice", name)
 		case name != Gateway && c.Databases[name] == nil:
@@ -105,8 +79,8 @@ func (c *Config) validate() error {
 		return err
 	}
 	for name, addr := range c.Addrs {
-		if !slices.Contains(Processes, name) {
-			return fmt.Errorf("there is an address for %q, which is no process: use %s", name, strings.Join(Processes, ", "))
+		if !d.has(name) {
+			return fmt.Errorf("there is an address for %q, which is no process: use %s", name, strings.Join(d.Processes(), ", "))
 		}
 		if _, _, err := net.SplitHostPort(addr); err != nil {
 			return fmt.Errorf("the address of %s is %q: write host:port, as in 127.0.0.1:8080", name, addr)

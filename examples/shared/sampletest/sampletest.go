@@ -1,4 +1,4 @@
-// Package sampletest lets a test hand events to a service of the sample without
+// Package sampletest runs the samples in tests, and hands events to their services without
 // a broker, in any order.
 package sampletest
 
@@ -13,7 +13,7 @@ import (
 
 	"tidings.example"
 	"tidings.example/event"
-	"tidings.example/examples/customers-orders/sqldb"
+	"tidings.example/examples/shared/sqldb"
 	"tidings.example/internal/connect"
 )
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"tidings.example/examples/customers-orders/money"
+	"tidings.example/examples/shared/money"
 )
 
 // readOrder reads the body of a request as the orders service does.

@@ -1,6 +1,5 @@
-// Package wiring is how a service of the sample is put together: handlers of
-// events become an inbox, the outbox gets a relay, and both wait for what they
-// need. To test a service, make its Part on a SQLite file and broker/inproc.
+// Package wiring is how a service of a sample is put together: handlers become
+// inboxes, the outbox gets a relay, and both wait for what they need. To test a service, make its Part on a SQLite file and broker/inproc.
 package wiring
 
 import (
@@ -13,23 +12,22 @@ import (
 	"net/http"
 
 	"tidings.example/event"
-	"tidings.example/examples/customers-orders/events"
-	"tidings.example/examples/customers-orders/sqldb"
-	"tidings.example/examples/customers-orders/web"
+	"tidings.example/examples/shared/sqldb"
+	"tidings.example/examples/shared/web"
 	"tidings.example/inbox"
 	"tidings.example/internal/connect"
 	"tidings.example/relay"
 	"tidings.example/service"
 )
 
-// Config is what a service of the sample needs. DB and Broker are required.
+// Config is what a service of a sample needs. DB and Broker are required.
 type Config struct {
 	// DB is the service's own database, which no other service touches.
 	DB     *connect.Database
 	Broker *connect.Broker
 	// Names are the names on the broker; they are the same for all services.
-	Names events.Names
-	// BatchSize is how many events may share one transaction. Default 32.
+	Names Names
+	// BatchSize is how many messages may share one transaction. Default 32.
 	BatchSize int
 	// WithoutRelay leaves the outbox to a relay that runs elsewhere.
 	WithoutRelay bool
@@ -56,41 +54,61 @@ func (c Config) Validate() error {
 type Part struct {
 	Name    string
 	Handler http.Handler
-	Inbox   service.Component
+	// Inboxes receive messages.
+	Inboxes []service.Component
 	// Relay is nil for a service that publishes nothing, or whose relay runs elsewhere.
 	Relay service.Component
-	// Database is ready while the database is.
-	Database service.Component
-	migrate  func(ctx context.Context) error
+	// Background is what else runs; one of it is ready while the database is.
+	Background []service.Component
+	migrate    func(ctx context.Context) error
 }
 
 // Migrate creates the tables that are missing. It is called before anything runs.
 func (p *Part) Migrate(ctx context.Context) error { return p.migrate(ctx) }
 
-// A Service is what a service of the sample consists of.
+// A Service is what a service of a sample consists of.
 type Service struct {
 	Name string
 	// Migrations has a folder of SQL files for each kind of database.
 	Migrations fs.FS
 	Handler    http.Handler
-	Subscriber *event.Subscriber[*sql.Tx]
+	// Receivers hold the handlers of what the service receives.
+	Receivers []Receiver
+	// Inboxes receive messages too, and bring their own inbox.
+	Inboxes []service.Component
+	// Background is what else runs all the time.
+	Background []service.Component
 	// Publishes says whether there is an outbox to empty.
 	Publishes bool
-	// Concurrency is how many transactions may handle events at the same
+	// Concurrency is how many transactions may handle messages at the same
 	// time. Default: the inbox's.
 	Concurrency int
 }
+
+// A Receiver is handlers that want an inbox, such as [event.Subscriber].
+type Receiver interface {
+	Name() string
+	Inbox(cfg inbox.Config[*sql.Tx]) (*inbox.Inbox[*sql.Tx], error)
+}
+
+var _ Receiver = (*event.Subscriber[*sql.Tx])(nil)
 
 // Part puts a service together.
 func (c Config) Part(s Service) (*Part, error) {
 	logger := c.logger(s.Name)
 	channels := NewChannels(c.Broker, c.Names, logger)
-	in, err := c.inbox(s, logger)
-	if err != nil {
-		return nil, err
-	}
-	part := &Part{Name: s.Name, Handler: s.Handler, Inbox: channels.Before(in), Database: database{s.Name, c.DB},
+	part := &Part{Name: s.Name, Handler: s.Handler, Background: append([]service.Component{database{s.Name, c.DB}}, s.Background...),
 		migrate: func(ctx context.Context) error { return sqldb.DB{Database: c.DB}.Migrate(ctx, s.Name, s.Migrations) }}
+	for _, r := range s.Receivers {
+		in, err := c.inbox(r, s.Concurrency, logger)
+		if err != nil {
+			return nil, err
+		}
+		part.Inboxes = append(part.Inboxes, channels.Before(in))
+	}
+	for _, in := range s.Inboxes {
+		part.Inboxes = append(part.Inboxes, channels.Before(in))
+	}
 	if c.WithoutRelay || !s.Publishes {
 		return part, nil
 	}
@@ -107,15 +125,15 @@ func (c Config) Routes(name string) *web.Routes {
 	return web.NewRoutes(web.Config{Logger: c.logger(name), Transient: sqldb.DB{Database: c.DB}.Repeatable, Observe: c.Metrics.RequestsOf(name)})
 }
 
-func (c Config) inbox(s Service, logger *slog.Logger) (*inbox.Inbox[*sql.Tx], error) {
+func (c Config) inbox(r Receiver, concurrency int, logger *slog.Logger) (*inbox.Inbox[*sql.Tx], error) {
 	cfg := inbox.Config[*sql.Tx]{Store: c.DB.Inbox, Broker: c.Broker, BatchSize: cmp.Or(c.BatchSize, defaultBatch),
-		Concurrency: s.Concurrency, Logger: logger}
+		Concurrency: concurrency, Logger: logger}
 	if c.Metrics != nil {
 		cfg.Observer = c.Metrics.tidings.InboxObserver()
 	}
-	in, err := s.Subscriber.Inbox(cfg)
+	in, err := r.Inbox(cfg)
 	if err == nil && c.Metrics != nil {
-		c.Metrics.tidings.WatchInbox(s.Subscriber.Name(), in.Stats)
+		c.Metrics.tidings.WatchInbox(r.Name(), in.Stats)
 	}
 	return in, err
 }

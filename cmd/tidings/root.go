@@ -20,6 +20,7 @@ var commands = []func(*app) *cobra.Command{
 	newSoakCommand,
 	newOutboxCommand,
 	newParkedCommand,
+	newSagaCommand,
 	newAuditCommand,
 	newCaptureCommand,
 	newVersionCommand,

@@ -56,6 +56,13 @@ type Inbox interface {
 
 // Admin is everything that an operator can ask of a store.
 type Admin interface {
+	basicAdmin
+	admin.Sagas
+	admin.Locks
+	admin.Pending
+}
+
+type basicAdmin interface {
 	admin.Parked
 	admin.Outbox
 	admin.Migrator

@@ -32,7 +32,7 @@ func openMySQL(ctx context.Context, l location, options Options) (*Database, err
 	if err != nil {
 		return nil, err
 	}
-	return &Database{Kind: "mysql", SQL: db.SQL(), Outbox: db.Outbox(), Inbox: db.Inbox(), Admin: db.Admin(), Log: db.Admin(),
+	return &Database{Kind: "mysql", SQL: db.SQL(), Outbox: db.Outbox(), Inbox: db.Inbox(), Admin: complete(db.Admin()), Log: db.Admin(),
 		DoctorLog: func(ctx context.Context) []admin.Finding {
 			return binlog.New(db, "doctor", binlog.Options{}).Doctor(ctx)
 		},

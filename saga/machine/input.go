@@ -52,11 +52,15 @@ type (
 		Message, Type string
 	}
 
-	// ChildEnded says that the child saga of a step has ended.
+	// ChildEnded says that the child saga of a step has ended: completed, or
+	// compensated, also after an [UndoChild]; a child that had been compensated
+	// before that is answered with it at once.
 	ChildEnded struct {
-		Step  string
-		State State
-		Error string
+		Step string
+		// Attempt is that of the [StartChild]; 0 is taken for the last.
+		Attempt int
+		State   State
+		Error   string
 	}
 
 	// Woken says that the time of [Next] has come, or may have.
@@ -72,8 +76,11 @@ type (
 		Step string
 		// Success tells, for Skip, whether the step counts as done, or as refused.
 		Success bool
-		Actor   string
-		Reason  string
+		// Parent is set where the parent saga asks, by [UndoChild]. Only then can
+		// a completed saga be compensated; it ends, and tells so, a second time.
+		Parent bool
+		Actor  string
+		Reason string
 	}
 )
 

@@ -34,8 +34,17 @@ type Instance struct {
 	Forward bool `json:"forward,omitempty"`
 	// Deadline is when the whole saga times out; zero for never.
 	Deadline time.Time `json:"deadline,omitzero"`
+	// Back is set once it compensates: State alone does not tell, where it is Stuck.
+	Back bool `json:"back,omitempty"`
 	// Error is why it compensates, is stuck or has failed.
 	Error string `json:"error,omitempty"`
+	// Cause is why it compensates, kept while Error says why it is stuck.
+	Cause string `json:"cause,omitempty"`
+	// Halted is why nothing is tried until an operator says so: the data cannot be decoded.
+	Halted string `json:"halted,omitempty"`
+	// Noted counts the journal entries about inputs that changed nothing; there
+	// is a limit to them.
+	Noted int `json:"noted,omitempty"`
 	// Journal is the number of the last journal entry.
 	Journal int `json:"journal"`
 }
@@ -45,6 +54,8 @@ type Phase string
 
 // The phases of a step.
 const (
+	// Deciding: it is asked whether its condition holds, or until when it waits.
+	Deciding Phase = "deciding"
 	// Active: it was begun and is waited for.
 	Active Phase = "active"
 	// Backoff: an attempt failed; the next is at Due.
@@ -70,8 +81,20 @@ const (
 // A StepState is where one step stands.
 type StepState struct {
 	Phase Phase `json:"phase"`
+	// Kind and Compensation are those of the plan under which it was begun.
+	Kind         Kind `json:"kind,omitempty"`
+	Compensation Kind `json:"compensation,omitempty"`
 	// Attempt counts the attempts of the step, or of its compensation, from 1.
 	Attempt int `json:"attempt,omitempty"`
+	// Before is how many of them were made before an operator asked for more, and
+	// so do not count against the limit.
+	Before int `json:"before,omitempty"`
+	// Open are the attempts of the step that have had no reply.
+	Open []int `json:"open,omitempty"`
+	// Sent is how many attempts of the step were made, once it is undone; UndoOpen
+	// are the attempts of its compensation that have had no reply.
+	Sent     int   `json:"sent,omitempty"`
+	UndoOpen []int `json:"undoOpen,omitempty"`
 	// Due is when the attempt times out, or the next one begins; zero for never.
 	Due time.Time `json:"due,omitzero"`
 	// Early is set where the event came before the step was begun.

@@ -17,10 +17,17 @@ type (
 	// Send asks to send a command, or the notification of a step; only commands have replies.
 	Send struct{ Token Token }
 	// StartChild asks to start the child saga of a step.
-	StartChild struct{ Step string }
-	// UndoChild asks to compensate the child saga of a step, which has completed
+	// A second attempt, which only an operator can ask for, is another saga.
+	StartChild struct {
+		Step    string
+		Attempt int
+	}
+	// UndoChild asks to compensate the child saga that was started by this attempt at a step, which has completed
 	// or may yet complete; its [ChildEnded] follows.
-	UndoChild struct{ Step string }
+	UndoChild struct {
+		Step    string
+		Attempt int
+	}
 	// Record asks to write a journal entry.
 	Record struct{ Entry Entry }
 	// Finished says that the saga has ended: locks that participants hold for

@@ -87,7 +87,7 @@ func sagaError(sagaType, id string, err error) error {
 	case errors.Is(err, admin.ErrNotFound):
 		return negativef("there is no saga %s %s; see tidings saga list --state all", sagaType, id)
 	case errors.Is(err, admin.ErrSagaEnded), errors.Is(err, admin.ErrRequestWaits):
-		return negativef("saga %s %s: %w", sagaType, id, err)
+		return negativef("%w", err)
 	}
 	return err
 }

@@ -142,7 +142,7 @@ func (c *sagaChange) set(ctx context.Context, db *connect.Database, filter admin
 	if err := checkType(ctx, db, filter.Type); err != nil {
 		return err
 	}
-	sagas, err := db.Admin.ListSagas(ctx, filter)
+	sagas, err := findSagas(ctx, db, filter)
 	if err != nil {
 		return err
 	}

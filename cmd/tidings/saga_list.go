@@ -81,7 +81,7 @@ how long, and ERROR the last error.`,
 			if err := checkType(ctx, db, filter.Type); err != nil {
 				return err
 			}
-			sagas, err := db.Admin.ListSagas(ctx, filter)
+			sagas, err := findSagas(ctx, db, filter)
 			if err != nil {
 				return err
 			}

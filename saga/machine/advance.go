@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -36,6 +37,8 @@ type machine struct {
 	i      Instance
 	now    time.Time
 	jitter float64
+	// all are the plan's steps, groups before their members.
+	all []*Step
 	// again asks an open question once more.
 	again bool
 	out   []Output
@@ -45,13 +48,11 @@ func newMachine(p *Plan, in Instance, input Input) *machine {
 	if p == nil {
 		p = &Plan{}
 	}
-	m := &machine{p: p, i: in, now: sane(input.At), jitter: fraction(input.Jitter)}
+	m := &machine{p: p, all: p.flat(), i: in, now: sane(input.At), jitter: fraction(input.Jitter)}
 	m.i.Done = slices.Clone(in.Done)
 	m.i.Journal = max(in.Journal, 0)
 	m.i.Steps = make(map[string]StepState, len(in.Steps)+1)
-	for name, st := range in.Steps {
-		m.i.Steps[name] = st
-	}
+	maps.Copy(m.i.Steps, in.Steps)
 	return m
 }
 
@@ -135,7 +136,7 @@ func (m *machine) alive() bool {
 
 // asking reports whether a question is open, and repeats it if it must be.
 func (m *machine) asking() bool {
-	for _, s := range m.steps() {
+	for _, s := range m.all {
 		question := m.question(s)
 		if question == nil {
 			continue

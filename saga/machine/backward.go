@@ -26,11 +26,8 @@ func (m *machine) backward() bool {
 	}
 	name, top := m.nextUndo()
 	for _, other := range m.names() {
-		phase := m.i.Steps[other].Phase
-		if phase == StuckForward || undoGoing(phase) && (name == "" || top < 0 || m.p.top(other) < 0 || m.p.top(other) > top) {
-			return false
-		}
-		if undoGoing(phase) && m.p.Steps[max(top, 0)].Kind != Group {
+		st := m.i.Steps[other]
+		if st.Phase == StuckForward || undoGoing(st.Phase) && !m.beside(other, st, top) {
 			return false
 		}
 	}
@@ -40,6 +37,14 @@ func (m *machine) backward() bool {
 	}
 	m.beginUndo(name)
 	return true
+}
+
+// beside reports whether the step at a place of the plan may be undone while
+// this one is: members of a group are undone together, and those that lost are undone
+// by themselves.
+func (m *machine) beside(other string, st StepState, top int) bool {
+	at := m.p.top(other)
+	return top >= 0 && at >= 0 && (at == top || st.Lost && at < top)
 }
 
 // nextUndo returns the step that is to be undone next, and its place in the plan.

@@ -28,7 +28,7 @@ func (m *machine) passed(due time.Time) bool { return !due.IsZero() && !due.Afte
 
 // expire ends what has timed out.
 func (m *machine) expire() {
-	for _, s := range m.steps() {
+	for _, s := range m.all {
 		st := m.i.Steps[s.Name]
 		if !m.passed(st.Due) {
 			continue
@@ -77,7 +77,7 @@ func (m *machine) pivoting() bool {
 
 // retryDue makes one attempt whose time has come.
 func (m *machine) retryDue() bool {
-	for _, s := range m.steps() {
+	for _, s := range m.all {
 		st := m.i.Steps[s.Name]
 		switch {
 		case !m.passed(st.Due):

@@ -23,6 +23,12 @@ func (m *machine) forward() bool {
 			return false
 		}
 	}
+	for _, name := range m.names() {
+		if forwardGoing(m.i.Steps[name].Phase) && m.p.lookup(name) == nil {
+			// The plan has lost it; an operator has to say what became of it.
+			return false
+		}
+	}
 	for i := range m.p.Steps {
 		if s := &m.p.Steps[i]; m.i.Steps[s.Name].Phase == "" {
 			m.begin(s)
@@ -30,7 +36,7 @@ func (m *machine) forward() bool {
 		}
 	}
 	for _, name := range m.names() {
-		if p := m.i.Steps[name].Phase; undoGoing(p) || p == StuckForward {
+		if undoGoing(m.i.Steps[name].Phase) {
 			// A member of a group that was not the first.
 			return false
 		}
@@ -118,7 +124,7 @@ func (m *machine) attempt(s *Step, until time.Time) {
 			due = ceil(sane(until))
 		}
 		m.setDue(s.Name, st, Active, due)
-		if due.IsZero() {
+		if due.IsZero() || m.passed(due) {
 			m.done(s, Entry{})
 		}
 	case Group:

@@ -53,8 +53,8 @@ type (
 	}
 
 	// ChildEnded says that the child saga of a step has ended: completed, or
-	// compensated, also after an [UndoChild]; a child that had been compensated
-	// before that is answered with it at once.
+	// compensated, also after an [UndoChild]; a child that had ended otherwise
+	// before that is answered with its state at once.
 	ChildEnded struct {
 		Step string
 		// Attempt is that of the [StartChild]; 0 is taken for the last.

@@ -15,6 +15,10 @@ func (m *machine) emit(o Output) { m.out = append(m.out, o) }
 func (m *machine) record(e Entry) {
 	m.i.Journal++
 	e.Number, e.At = m.i.Journal, m.now
+	if _, ok := m.i.Steps[e.Step]; !ok && e.Step != "" && m.p.lookup(e.Step) == nil {
+		// It may be anything.
+		e.Step, e.Text = "", strings.TrimPrefix(e.Text+"; step "+e.Step, "; ")
+	}
 	e.Text, e.Message, e.Type = clean(e.Text), clean(e.Message), clean(e.Type)
 	m.emit(Record{e})
 }
@@ -27,10 +31,6 @@ func (m *machine) note(e Entry) {
 	m.i.Noted++
 	if m.i.Noted == maxNotes {
 		e.Text = strings.TrimPrefix(e.Text+"; what else changes nothing is not noted any more", "; ")
-	}
-	if e.Step != "" && m.p.Find(e.Step) == nil {
-		e.Text = strings.TrimPrefix(e.Text+"; step "+e.Step, "; ")
-		e.Step = ""
 	}
 	m.record(e)
 }

@@ -88,7 +88,7 @@ func (m *machine) retryNow(only string) (refused string) {
 // extend gives what is waited for its whole time again: while the saga was
 // halted, replies could not be taken.
 func (m *machine) extend() {
-	for _, s := range m.steps() {
+	for _, s := range m.all {
 		st := m.i.Steps[s.Name]
 		if s.Kind != Wait && s.Timeout > 0 && !st.Due.IsZero() && (st.Phase == Active || st.Phase == Undoing) && m.question(s) == nil {
 			m.setDue(s.Name, st, st.Phase, m.later(s.Timeout))

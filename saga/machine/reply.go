@@ -50,6 +50,28 @@ func Expects(p *Plan, i *Instance, t Token) Verdict {
 	return Expected
 }
 
+// ExpectsEvent says what an event for a step would be, as Expects does of
+// replies. An event may come before its step is begun: that is Expected once.
+func ExpectsEvent(p *Plan, i *Instance, step string) Verdict {
+	if p == nil || i == nil || i.State == "" {
+		return Foreign
+	}
+	s := p.lookup(step)
+	if s == nil || s.Kind != Event {
+		return Foreign
+	}
+	st := i.Steps[step]
+	switch {
+	case st.Phase == Done, st.Early && (st.Phase == "" || st.Phase == Deciding):
+		return Repeated
+	case i.State.Ended(), i.Back:
+		return Late
+	case st.Phase == "", st.Phase == Deciding, st.Phase == Active, st.Phase == StuckForward:
+		return Expected
+	}
+	return Late
+}
+
 func (m *machine) replied(h Replied) {
 	t := h.Token
 	e := Entry{Step: t.Step, Undo: t.Undo, Attempt: t.Attempt, Message: h.Message, Type: h.Type, Text: h.Error}

@@ -29,37 +29,28 @@ func (m *machine) ran(h Ran) {
 func (m *machine) signaled(h Signaled) {
 	s := m.p.lookup(h.Step)
 	e := Entry{Step: h.Step, Message: h.Message, Type: h.Type}
-	if s == nil || s.Kind != Event {
-		e.What = OccurredForeign
-		m.note(e)
-		return
-	}
 	st := m.i.Steps[h.Step]
 	e.What = OccurredSignal
-	switch {
-	case m.i.State.Ended() || m.i.Back:
+	switch ExpectsEvent(m.p, &m.i, h.Step) {
+	case Repeated:
+		e.What = OccurredRepeated
+		m.note(e)
+	case Late:
 		e.What = OccurredLateReply
 		m.note(e)
-	case st.Phase == "" || st.Phase == Deciding:
-		if st.Early {
-			e.What = OccurredRepeated
-			m.note(e)
+	case Foreign:
+		e.What = OccurredForeign
+		m.note(e)
+	case Expected:
+		m.record(e)
+		if st.Phase == "" || st.Phase == Deciding {
+			st.Early = true
+			m.i.Steps[h.Step] = st
 			return
 		}
-		st.Early = true
-		m.i.Steps[h.Step] = st
-		m.record(e)
-	case st.Phase == Active || st.Phase == StuckForward:
 		st.Open = nil
 		m.i.Steps[h.Step] = st
-		m.record(e)
 		m.done(s, Entry{})
-	default:
-		e.What = OccurredRepeated
-		if st.Phase != Done {
-			e.What = OccurredLateReply
-		}
-		m.note(e)
 	}
 }
 

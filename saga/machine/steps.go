@@ -5,9 +5,7 @@ import (
 	"time"
 )
 
-// steps returns the plan's steps in order, groups before their members.
-func (m *machine) steps() []*Step { return m.p.flat() }
-
+// flat returns the plan's steps in order, groups before their members.
 func (p *Plan) flat() []*Step {
 	all := make([]*Step, 0, len(p.Steps)+4)
 	for i := range p.Steps {
@@ -68,7 +66,7 @@ func names(p *Plan, i *Instance) []string {
 	return all
 }
 
-func (m *machine) size() int { return len(m.steps()) + len(m.i.Steps) + len(m.i.Done) }
+func (m *machine) size() int { return len(m.all) + len(m.i.Steps) + len(m.i.Done) }
 
 // set stores a step's state in a phase, without anything being due.
 func (m *machine) set(name string, st StepState, phase Phase) {

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"tidings.example/examples/shared/money"
 )
 
 // A Member is a named value of a JSON object, all of which are required. Read
@@ -22,31 +20,10 @@ type Member struct {
 	Read func(d *json.Decoder, field string) error
 }
 
-// Amount is a member with money in it, {"amount": 12.34}, greater than 0.
-func Amount(name string, to *money.Money) Member {
-	return Member{name, func(d *json.Decoder, field string) error {
-		return object(d, field, []Member{{"amount", func(d *json.Decoder, field string) error {
-			text, err := value(d, field)
-			if err != nil {
-				return err
-			}
-			m, err := money.Parse(string(text))
-			switch {
-			case err != nil:
-				return BadField(field, "%v", err)
-			case m == 0:
-				return BadField(field, "must be greater than 0")
-			}
-			*to = m
-			return nil
-		}}})
-	}}
-}
-
 // Text is a member with 1 to limit characters, none of them a control
 // character. Spaces around it are removed.
 func Text(name string, to *string, limit int) Member {
-	return text(name, to, func(s string) string {
+	return text(name, func(s string) string {
 		s = strings.TrimSpace(s)
 		switch n := utf8.RuneCountInString(s); {
 		case n == 0:
@@ -63,7 +40,7 @@ func Text(name string, to *string, limit int) Member {
 
 // ID is a member that identifies something.
 func ID(name string, to *string) Member {
-	return text(name, to, func(s string) string {
+	return text(name, func(s string) string {
 		if !ValidID(s) {
 			return "must have 1 to 64 letters, digits, '.', '_' or '-'"
 		}
@@ -80,7 +57,7 @@ func ValidID(s string) bool {
 }
 
 // text makes a member of a string that set takes, or says what is wrong with.
-func text(name string, to *string, set func(s string) (wrong string)) Member {
+func text(name string, set func(s string) (wrong string)) Member {
 	return Member{name, func(d *json.Decoder, field string) error {
 		raw, err := value(d, field)
 		if err != nil {

@@ -28,11 +28,12 @@ second or so.`,
 		Example: `  tidings saga types --store-url sqlite:orders.db
   tidings saga list --state stuck
   tidings saga show create-order 42
-  tidings saga retry create-order 42 --reason 'the customers service is back'`,
+  tidings saga retry create-order 42 --reason 'the customers service is back'
+  tidings saga draw create-order --format mermaid`,
 	}
 	asGroup(a, cmd)
 	cmd.AddCommand(newSagaTypes(a), newSagaList(a), newSagaShow(a), newSagaRetry(a), newSagaSkip(a),
-		newSagaCompensate(a), newSagaFail(a), newSagaLocks(a), newSagaUnlock(a))
+		newSagaCompensate(a), newSagaFail(a), newSagaDraw(a), newSagaLocks(a), newSagaUnlock(a))
 	return cmd
 }
 

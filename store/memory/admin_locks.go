@@ -11,7 +11,10 @@ import (
 	"tidings.example/command"
 )
 
-var _ admin.Locks = (*Admin)(nil)
+var (
+	_ admin.Locks   = (*Admin)(nil)
+	_ admin.Pending = (*Admin)(nil)
+)
 
 // ListLocks returns locks, oldest first.
 func (a *Admin) ListLocks(_ context.Context, f admin.LockFilter) ([]admin.Lock, error) {
@@ -44,7 +47,7 @@ func (a *Admin) ListLocks(_ context.Context, f admin.LockFilter) ([]admin.Lock, 
 
 // BreakLock removes a lock. It waits for a transaction that uses the target.
 func (a *Admin) BreakLock(ctx context.Context, participant, target string, act admin.Action) error {
-	fail := func(err error) error { return fmt.Errorf("break lock on %q of %q: %w", target, participant, err) }
+	fail := func(err error) error { return fmt.Errorf("break lock of %s on %q: %w", participant, target, err) }
 	if err := act.Validate(); err != nil {
 		return fail(err)
 	}
@@ -61,8 +64,8 @@ func (a *Admin) BreakLock(ctx context.Context, participant, target string, act a
 			}
 			tx.targets[key] = nil
 			tx.audit = append(tx.audit, Audit{At: db.now(), Action: act, Did: "break lock",
-				Target: fmt.Sprintf("lock on %q of participant %s", target, participant),
-				Detail: fmt.Sprintf("held for saga %s %q since %s", row.owner.Type, row.owner.ID, row.since.Format(time.RFC3339Nano))})
+				Target: fmt.Sprintf("lock of %s on %q", participant, target),
+				Detail: fmt.Sprintf(`{"sagaType":%q,"sagaId":%q,"since":%q}`, row.owner.Type, row.owner.ID, row.since.Format(time.RFC3339Nano))})
 		})
 		if err == nil && !there {
 			err = admin.ErrNotFound
@@ -73,4 +76,32 @@ func (a *Admin) BreakLock(ctx context.Context, participant, target string, act a
 		return fail(err)
 	}
 	return nil
+}
+
+// CountPending counts locks, commands that wait for one, and times.
+func (a *Admin) CountPending(context.Context) (c admin.PendingCount, _ error) {
+	db := a.db
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	now := db.now()
+	c.Locks, c.SetAside = int64(len(db.targets)), int64(len(db.asides))
+	for _, row := range db.targets {
+		c.OldestLock = max(c.OldestLock, now.Sub(row.since))
+	}
+	count := func(at time.Time) {
+		c.Timers++
+		if late := now.Sub(at); late >= 0 {
+			c.Overdue++
+			c.Late = max(c.Late, late)
+		}
+	}
+	for _, row := range db.timers {
+		count(row.due)
+	}
+	for _, row := range db.sagas {
+		if !row.Wake.IsZero() {
+			count(row.Wake)
+		}
+	}
+	return c, nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"tidings.example/admin"
 	"tidings.example/saga"
@@ -39,7 +40,7 @@ func (a *Admin) ListSagas(_ context.Context, f admin.SagaFilter) ([]admin.Saga, 
 	for _, row := range db.sagas {
 		s := describeSaga(&row.Record)
 		if f.Type != "" && f.Type != s.Type || len(f.States) > 0 && !slices.Contains(f.States, s.State) ||
-			f.Step != "" && f.Step != s.Step || f.Unchanged > 0 && s.Changed.After(latest) ||
+			f.Step != "" && !slices.Contains(strings.Split(s.Step, ", "), f.Step) || f.Unchanged > 0 && s.Changed.After(latest) ||
 			f.After != nil && compareSagas(&s, f.After) <= 0 {
 			continue
 		}

@@ -1,0 +1,95 @@
+package saga
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"tidings.example/command"
+	"tidings.example/saga/machine"
+)
+
+// A Request is what an operator asks of a saga, as it is stored as JSON until the
+// running service carries it out.
+type Request struct {
+	Op machine.Op `json:"op"`
+	// Step is the step that the request is about; it may be empty where only one is stuck or waited for.
+	Step string `json:"step,omitempty"`
+	// Success says, for Skip, whether the step counts as done or as refused.
+	Success bool `json:"success,omitempty"`
+	// ReplyType and Reply are, for Skip, the reply in whose stead the operator speaks; they may be empty.
+	ReplyType string          `json:"replyType,omitempty"`
+	Reply     json.RawMessage `json:"reply,omitempty"`
+	Actor     string          `json:"actor"`
+	Reason    string          `json:"reason"`
+}
+
+// request carries out what an operator has asked for.
+func (m *Manager[Tx]) request(ctx context.Context, u *unit[Tx], o *open) error {
+	var r Request
+	err := json.Unmarshal(o.Request, &r)
+	o.Request = nil
+	if err != nil {
+		return u.happen(ctx, o, machine.Requested{Reason: cut(fmt.Sprintf("the request cannot be read: %v", err), maxError)})
+	}
+	asked := machine.Requested{Op: r.Op, Step: r.Step, Success: r.Success, Actor: r.Actor, Reason: r.Reason}
+	if r.Op == machine.Skip && r.ReplyType != "" && o.broken == nil {
+		if err := m.replyByHand(o, &r); err != nil {
+			// An operation that does not exist is noted, and changes nothing.
+			asked.Op, asked.Reason = "", cut(err.Error(), maxError)
+			return u.happen(ctx, o, asked)
+		}
+		asked.Step = r.Step
+	}
+	if err := u.happen(ctx, o, asked); err != nil {
+		return err
+	}
+	if r.Op == machine.RetryNow && o.broken == nil {
+		return m.replay(ctx, u, o)
+	}
+	return nil
+}
+
+// replyByHand takes the operator's reply into the saga's data.
+func (m *Manager[Tx]) replyByHand(o *open, r *Request) error {
+	if r.Step == "" {
+		active := machine.At(o.plan, &o.state.Instance)
+		if len(active) != 1 {
+			return fmt.Errorf("the saga is at %d steps: say which one to skip", len(active))
+		}
+		r.Step = active[0]
+	}
+	s := o.plan.Find(r.Step)
+	if s == nil || s.Kind != machine.Command {
+		return fmt.Errorf("step %q takes no reply", r.Step)
+	}
+	return call(func() error { return o.def.reply(o.data, r.Step, r.ReplyType, "", r.Reply) })
+}
+
+// replay takes the messages that came while the data could not be decoded.
+func (m *Manager[Tx]) replay(ctx context.Context, u *unit[Tx], o *open) error {
+	held := o.state.Held
+	o.state.Held = nil
+	for i := range held {
+		msg := &held[i]
+		if msg.Headers[command.HeaderSagaStep] != "" {
+			if err := m.replyTo(ctx, u, o, msg); err != nil {
+				return err
+			}
+			continue
+		}
+		for _, a := range m.awaited[eventKey{msg.Channel, msg.Type}] {
+			if a.sagaType != o.Type {
+				continue
+			}
+			id, apply, err := a.decode(msg)
+			if err != nil || id != o.ID {
+				continue
+			}
+			if err := u.signal(ctx, o, a.step, apply, msg); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -36,7 +36,7 @@ var allowed = map[string][]string{
 	"command/commandtest": {"", "codec", "outbox", "inbox", "broker", "command", "store/memory"},
 	"saga/sagatest":       {"", "codec", "outbox", "inbox", "broker", "event", "command", "timer", "saga", "saga/machine", "store/memory"},
 	"service":             {"", "broker", "outbox", "relay", "inbox", "event", "command", "timer", "saga"},
-	"metrics":             {"", "broker", "outbox", "relay", "inbox", "event", "command", "timer", "saga", "service"},
+	"metrics":             {"", "broker", "outbox", "relay", "inbox", "event", "command", "timer", "saga", "saga/machine", "service", "admin"},
 	"internal":            {"", "codec", "broker", "outbox", "relay", "inbox", "event", "command", "timer", "saga", "saga/machine", "service", "admin", "store", "internal", "metrics"},
 	"broker/brokertest":   {"", "broker", "admin", "internal"},
 	"broker/inproc":       {"", "broker", "broker/internal", "admin"},

@@ -120,13 +120,11 @@ func (m *machine) turn() bool {
 	if !m.alive() {
 		return false
 	}
-	if m.retryDue() {
-		return true
-	}
+	// What is tried again comes last: it may have been given up.
 	if m.i.Back {
-		return m.backward()
+		return m.backward() || m.retryDue()
 	}
-	return m.forward()
+	return m.forward() || m.retryDue()
 }
 
 // alive reports whether the saga may do something by itself.

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -67,12 +68,21 @@ func (m *machine) overdue() {
 func (m *machine) pivoting() bool {
 	for i := range m.p.Steps {
 		s := &m.p.Steps[i]
-		if st := m.i.Steps[s.Name]; s.Pivot && s.Compensation == "" && forwardGoing(st.Phase) &&
-			(s.Kind == Command || s.Kind == Saga) && len(st.Open) > 0 {
+		if s.Pivot && (m.pending(s) || slices.ContainsFunc(s.Members, func(s Step) bool { return m.pending(&s) })) {
 			return true
 		}
 	}
 	return false
+}
+
+func (m *machine) pending(s *Step) bool {
+	st := m.i.Steps[s.Name]
+	return s.final() && forwardGoing(st.Phase) && len(st.Open) > 0
+}
+
+// final reports whether a step may take effect after it is given up, and cannot be undone.
+func (s *Step) final() bool {
+	return s.Compensation == "" && (s.Kind == Command || s.Kind == Saga)
 }
 
 // retryDue makes one attempt whose time has come.

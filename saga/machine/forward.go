@@ -83,7 +83,10 @@ func (m *machine) skip(s *Step, why string) {
 func (m *machine) attempt(s *Step, until time.Time) {
 	st := m.i.Steps[s.Name]
 	resumed := len(st.Open) > 0 && (s.Kind == Event || s.Kind == Saga)
-	if !resumed {
+	if resumed {
+		// It is the same attempt, which has its time again.
+		st.Before = min(st.Before, st.Attempt-1)
+	} else {
 		st.Attempt = min(max(st.Attempt, 0), maxAttempt-1) + 1
 	}
 	m.record(Entry{What: OccurredBegin, Step: s.Name, Attempt: st.Attempt})
@@ -174,6 +177,9 @@ func (m *machine) giveUp(s *Step) {
 	if len(st.Open) > 0 && s.Compensation != "" {
 		m.set(s.Name, st, Unknown)
 		return
+	}
+	if st.Error == "" {
+		st.Error = m.i.Cause
 	}
 	m.set(s.Name, st, Refused)
 	m.record(Entry{What: OccurredRefused, Step: s.Name, Attempt: st.Attempt, Text: st.Error})

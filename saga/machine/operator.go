@@ -36,7 +36,10 @@ func (m *machine) requested(h Requested) {
 	case h.Op == Compensate && m.i.Back:
 		refused = "it is compensated already: retry or skip what is stuck"
 	case h.Op == Compensate:
-		m.i.Halted = ""
+		m.i.Halted, m.again = "", true
+		if m.i.Forward {
+			e.Text += "; behind the pivot"
+		}
 		m.compensate(e.Text)
 	case h.Op == Fail:
 		m.finish(Failed, e.Text)

@@ -66,7 +66,7 @@ func ExpectsEvent(p *Plan, i *Instance, step string) Verdict {
 		return Repeated
 	case i.State.Ended(), i.Back:
 		return Late
-	case st.Phase == "", st.Phase == Deciding, st.Phase == Active, st.Phase == StuckForward:
+	case st.Phase == "", forwardGoing(st.Phase):
 		return Expected
 	}
 	return Late
@@ -75,6 +75,9 @@ func ExpectsEvent(p *Plan, i *Instance, step string) Verdict {
 func (m *machine) replied(h Replied) {
 	t := h.Token
 	e := Entry{Step: t.Step, Undo: t.Undo, Attempt: t.Attempt, Message: h.Message, Type: h.Type, Text: h.Error}
+	if !h.Success {
+		e.Text = failure(h.Error)
+	}
 	verdict := Expects(m.p, &m.i, t)
 	switch verdict {
 	case Foreign:

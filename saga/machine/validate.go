@@ -95,6 +95,8 @@ func (s *Step) validateGroup(seen map[string]bool) error {
 	return nil
 }
 
+const latePivot = "a pivot that times out may take effect after the saga was compensated: give it a compensation, or no timeout"
+
 func (s *Step) validateUndo() error {
 	switch s.Compensation {
 	case "":
@@ -112,8 +114,13 @@ func (s *Step) validateUndo() error {
 	default:
 		return s.errorf("its compensation %q is none of local, command and saga", s.Compensation)
 	}
-	if s.Pivot && s.Timeout > 0 && s.Compensation == "" && (s.Kind == Command || s.Kind == Saga) {
-		return s.errorf("a pivot that times out may take effect after the saga was compensated: give it a compensation, or no timeout")
+	if s.Pivot && s.Timeout > 0 && s.final() {
+		return s.errorf(latePivot)
+	}
+	for i := range s.Members {
+		if m := &s.Members[i]; s.Pivot && m.Timeout > 0 && m.final() {
+			return m.errorf(latePivot)
+		}
 	}
 	return nil
 }

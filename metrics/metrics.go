@@ -1,12 +1,14 @@
-// Package metrics shows what relays and inboxes do to Prometheus.
+// Package metrics shows what relays, inboxes and sagas do to Prometheus.
 //
-// A [Metrics] has a registry of its own. Give its observers to the relay and
-// the inboxes when they are made, let it watch them, and serve its Handler:
+// A [Metrics] has a registry of its own. Give its observers to the relay,
+// the inboxes and the saga manager when they are made, let it watch them, and serve its Handler:
 //
 //	m := metrics.New()
 //	r, err := relay.New(relay.Config{..., Observer: m.RelayObserver()})
 //	m.WatchRelay("orders", r.Stats)
-//	service.New(service.Config{..., Metrics: m.Handler()})
+//	sagas, err := saga.New(saga.Config{..., Observer: m.SagaObserver()})
+//	counts := m.WatchSagas("orders", db.Admin(), 0)
+//	service.New(service.Config{..., Background: []service.Component{sagas, counts}, Metrics: m.Handler()})
 package metrics
 
 import (
@@ -22,14 +24,16 @@ type Metrics struct {
 	registry *prometheus.Registry
 	relay    relayMetrics
 	inbox    inboxMetrics
+	saga     sagaMetrics
 }
 
 // New returns metrics with those of the Go runtime and the process in them.
 func New() *Metrics {
-	m := &Metrics{registry: prometheus.NewRegistry(), relay: newRelayMetrics(), inbox: newInboxMetrics()}
+	m := &Metrics{registry: prometheus.NewRegistry(), relay: newRelayMetrics(), inbox: newInboxMetrics(), saga: newSagaMetrics()}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.registry.MustRegister(m.relay.collectors()...)
 	m.registry.MustRegister(m.inbox.collectors()...)
+	m.registry.MustRegister(m.saga.collectors()...)
 	return m
 }
 

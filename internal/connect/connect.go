@@ -11,9 +11,12 @@ import (
 
 	"tidings.example/admin"
 	"tidings.example/broker"
+	"tidings.example/command"
 	"tidings.example/inbox"
 	"tidings.example/outbox"
 	"tidings.example/relay"
+	"tidings.example/saga"
+	"tidings.example/timer"
 )
 
 // A Database is one store behind database/sql.
@@ -23,7 +26,13 @@ type Database struct {
 	SQL    *sql.DB
 	Outbox *outbox.Outbox[*sql.Tx]
 	Inbox  Inbox
-	Admin  Admin
+	// Sagas, Commands, Timers and Replies are what orchestrators, participants, delayed
+	// messages and those who wait for replies keep.
+	Sagas    saga.Store[*sql.Tx]
+	Commands command.Store[*sql.Tx]
+	Timers   timer.Store[*sql.Tx]
+	Replies  command.ReplyStore[*sql.Tx]
+	Admin    Admin
 	// Log is the operator's side of reading the outbox from the database's commit
 	// log; nil where the database has none that a relay can read.
 	Log admin.Log

@@ -126,7 +126,7 @@ func (a *Admin) measure(ctx context.Context, st *admin.LogStatus) error {
 		return err
 	}
 	st.Behind, st.Retained = reach(files, file, offset)
-	first := files[0].name
+	first := files[0].Name
 	// Another server has files of its own; by GTID it may go on all the same.
 	lost := st.Behind < 0 && (strings.HasPrefix(st.Position, "file:") || a.db.server.mariadb && older(file, first))
 	if lost && !st.Active && st.Lost == "" {

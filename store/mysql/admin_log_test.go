@@ -13,7 +13,7 @@ import (
 
 func TestPlaceOf(t *testing.T) {
 	t.Parallel()
-	files := []logFile{{"bin.000009", 100}, {"bin.000010", 200}, {"bin.000011", 300}}
+	files := []LogFile{{"bin.000009", 100}, {"bin.000010", 200}, {"bin.000011", 300}}
 	for _, test := range []struct {
 		position         string
 		behind, retained int64

@@ -2,34 +2,38 @@ package mysql
 
 import (
 	"context"
+	"errors"
 	"regexp"
 	"strconv"
 )
 
-// A logFile is one file of the server's binary log.
-type logFile struct {
-	name string
-	size int64
+// A LogFile is one file of the server's binary log.
+type LogFile struct {
+	Name string
+	// Size is in bytes.
+	Size int64
 }
 
-// binaryLogs lists the files, oldest first; none where the user may not know.
-func (db *DB) binaryLogs(ctx context.Context) ([]logFile, error) {
+// Files lists the files, oldest first.
+func (a *LogAccess) Files(ctx context.Context) ([]LogFile, error) { return a.db.logFiles(ctx) }
+
+func (db *DB) logFiles(ctx context.Context) ([]LogFile, error) {
 	rows, err := db.inbox.QueryContext(ctx, `SHOW BINARY LOGS`)
-	switch code(err) {
-	case codeNoBinaryLog, codeLacksPrivilege:
-		return nil, nil
-	}
 	if err != nil {
 		return nil, err
 	}
 	columns, err := rows.Columns() // MySQL also says whether a file is encrypted
+	if err == nil && len(columns) < 2 {
+		err = errors.New("the server's list of log files has no sizes")
+	}
 	if err != nil {
+		_ = rows.Close()
 		return nil, err
 	}
-	var files []logFile
+	var files []LogFile
 	err = each(rows, func() error {
-		var f logFile
-		into := []any{&f.name, &f.size}
+		var f LogFile
+		into := []any{&f.Name, &f.Size}
 		for range columns[2:] {
 			into = append(into, new(any))
 		}
@@ -37,6 +41,16 @@ func (db *DB) binaryLogs(ctx context.Context) ([]logFile, error) {
 		files = append(files, f)
 		return err
 	})
+	return files, err
+}
+
+// binaryLogs lists the files; none where there is no log, or the user may not know.
+func (db *DB) binaryLogs(ctx context.Context) ([]LogFile, error) {
+	files, err := db.logFiles(ctx)
+	switch code(err) {
+	case codeNoBinaryLog, codeLacksPrivilege:
+		return nil, nil
+	}
 	return files, err
 }
 
@@ -55,14 +69,14 @@ func placeOf(position string) (file string, offset int64, ok bool) {
 
 // reach returns how many bytes of log there are behind a place, and in the
 // files from there on; -1 where the file is not there.
-func reach(files []logFile, file string, offset int64) (behind, retained int64) {
+func reach(files []LogFile, file string, offset int64) (behind, retained int64) {
 	behind, retained = -1, -1
 	for _, f := range files {
 		switch {
-		case f.name == file:
-			behind, retained = max(f.size-offset, 0), f.size
+		case f.Name == file:
+			behind, retained = max(f.Size-offset, 0), f.Size
 		case behind >= 0:
-			behind, retained = behind+f.size, retained+f.size
+			behind, retained = behind+f.Size, retained+f.Size
 		}
 	}
 	return behind, retained

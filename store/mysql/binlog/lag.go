@@ -2,13 +2,12 @@ package binlog
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"tidings.example/relay"
+	"tidings.example/store/mysql"
 )
 
 // Lag says how many bytes lie between the confirmed position and the end of the
@@ -29,53 +28,21 @@ func (s *Source) lag(ctx context.Context, from *place) (relay.Lag, error) {
 	}
 	var lag relay.Lag
 	for _, f := range files {
-		lag.Retained += f.size
+		lag.Retained += f.Size
 		switch {
-		case f.name == from.file:
-			lag.Bytes += max(f.size-from.at, 0)
-		case later(f.name, from.file):
-			lag.Bytes += f.size
+		case f.Name == from.file:
+			lag.Bytes += max(f.Size-from.at, 0)
+		case later(f.Name, from.file):
+			lag.Bytes += f.Size
 		}
 	}
 	return lag, nil
 }
 
-type file struct {
-	name string
-	size int64
-}
-
 // files are the files of the server's log, in order.
-func (s *Source) files(ctx context.Context) ([]file, error) {
-	rows, err := s.access.Pool().QueryContext(ctx, "SHOW BINARY LOGS")
-	if err != nil {
-		return nil, s.explain(err)
-	}
-	defer rows.Close()
-	columns, err := rows.Columns()
-	if err != nil {
-		return nil, err
-	}
-	values := make([]string, len(columns)) // two, and on MySQL whether it is encrypted
-	targets := make([]any, len(columns))
-	for i := range values {
-		targets[i] = &values[i]
-	}
-	var files []file
-	for rows.Next() {
-		if err := rows.Scan(targets...); err != nil {
-			return nil, err
-		}
-		if len(values) < 2 {
-			return nil, errors.New("the server's list of log files has no sizes")
-		}
-		size, err := strconv.ParseInt(strings.TrimSpace(values[1]), 10, 64)
-		if err != nil {
-			return nil, fmt.Errorf("read the size of %s: %w", values[0], err)
-		}
-		files = append(files, file{values[0], size})
-	}
-	return files, rows.Err()
+func (s *Source) files(ctx context.Context) ([]mysql.LogFile, error) {
+	files, err := s.access.Files(ctx)
+	return files, s.explain(err)
 }
 
 // cutOff tells whether the reading has ended within an event of a file, though the
@@ -88,5 +55,5 @@ func (s *Source) cutOff(err error, name string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), silence)
 	defer cancel()
 	files, e := s.files(ctx)
-	return e == nil && slices.ContainsFunc(files, func(f file) bool { return later(f.name, name) })
+	return e == nil && slices.ContainsFunc(files, func(f mysql.LogFile) bool { return later(f.Name, name) })
 }

@@ -59,6 +59,21 @@ func ReadHeldKeys(ctx context.Context, q Queryer, query string, args ...any) (he
 	return held, nil
 }
 
+// Collect returns what scan makes of each row of a query.
+func Collect[T any](ctx context.Context, q Queryer, query string, args []any, scan func(*sql.Rows) (T, error)) (all []T, err error) {
+	err = each(ctx, q, query, args, func(rows *sql.Rows) error {
+		v, err := scan(rows)
+		if err == nil {
+			all = append(all, v)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
 func each(ctx context.Context, q Queryer, query string, args []any, scan func(*sql.Rows) error) error {
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {

@@ -30,7 +30,7 @@ const (
 
 // captureTable reads a table from the catalog.
 func captureTable(ctx context.Context, q sqlstore.Queryer, schema, name string) (*capture.Table, error) {
-	found, err := captureRows(ctx, q, captureTableSQL, []any{schema, name}, func(rows *sql.Rows) (t capture.Table, err error) {
+	found, err := sqlstore.Collect(ctx, q, captureTableSQL, []any{schema, name}, func(rows *sql.Rows) (t capture.Table, err error) {
 		return t, rows.Scan(&t.Schema, &t.Name)
 	})
 	if err != nil {
@@ -41,7 +41,7 @@ func captureTable(ctx context.Context, q sqlstore.Queryer, schema, name string) 
 	}
 	t := &found[0]
 	at := []any{t.Schema, t.Name}
-	t.Columns, err = captureRows(ctx, q, captureColumnsSQL, at, func(rows *sql.Rows) (c capture.Column, err error) {
+	t.Columns, err = sqlstore.Collect(ctx, q, captureColumnsSQL, at, func(rows *sql.Rows) (c capture.Column, err error) {
 		return c, rows.Scan(&c.Name, &c.Type, &c.Kind, &c.Digits)
 	})
 	if err == nil {
@@ -61,7 +61,7 @@ type installedCapture struct {
 // installedCaptures returns those that append to the outbox in home.
 func installedCaptures(ctx context.Context, q sqlstore.Queryer, home string) ([]*installedCapture, error) {
 	type trigger struct{ schema, table, name, text string }
-	all, err := captureRows(ctx, q, captureTriggersSQL, nil, func(rows *sql.Rows) (t trigger, err error) {
+	all, err := sqlstore.Collect(ctx, q, captureTriggersSQL, nil, func(rows *sql.Rows) (t trigger, err error) {
 		return t, rows.Scan(&t.schema, &t.table, &t.name, &t.text)
 	})
 	var found []*installedCapture
@@ -90,22 +90,5 @@ func captureOf(ctx context.Context, q sqlstore.Queryer, home, schema, table stri
 }
 
 func captureStrings(ctx context.Context, q sqlstore.Queryer, query string, args ...any) ([]string, error) {
-	return captureRows(ctx, q, query, args, func(rows *sql.Rows) (s string, err error) { return s, rows.Scan(&s) })
-}
-
-func captureRows[T any](ctx context.Context, q sqlstore.Queryer, query string, args []any, scan func(*sql.Rows) (T, error)) ([]T, error) {
-	rows, err := q.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var all []T
-	for rows.Next() {
-		v, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, v)
-	}
-	return all, rows.Err()
+	return sqlstore.Collect(ctx, q, query, args, func(rows *sql.Rows) (s string, err error) { return s, rows.Scan(&s) })
 }

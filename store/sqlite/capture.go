@@ -31,7 +31,7 @@ func captureTable(ctx context.Context, q sqlstore.Queryer, schema, name string) 
 	if schema != "" && schema != "main" {
 		return nil, fmt.Errorf("schema %q: SQLite has only main here", schema)
 	}
-	found, err := captureRows(ctx, q, captureTableSQL, []any{name}, func(rows *sql.Rows) (s string, err error) {
+	found, err := sqlstore.Collect(ctx, q, captureTableSQL, []any{name}, func(rows *sql.Rows) (s string, err error) {
 		return s, rows.Scan(&s)
 	})
 	if err != nil {
@@ -46,7 +46,7 @@ func captureTable(ctx context.Context, q sqlstore.Queryer, schema, name string) 
 		place int
 	}
 	var key []keyed
-	t.Columns, err = captureRows(ctx, q, captureColumnsSQL, []any{t.Name}, func(rows *sql.Rows) (c capture.Column, err error) {
+	t.Columns, err = sqlstore.Collect(ctx, q, captureColumnsSQL, []any{t.Name}, func(rows *sql.Rows) (c capture.Column, err error) {
 		var place int
 		err = rows.Scan(&c.Name, &c.Type, &place)
 		if place > 0 {
@@ -72,7 +72,7 @@ type installedCapture struct {
 
 func installedCaptures(ctx context.Context, q sqlstore.Queryer) ([]*installedCapture, error) {
 	type trigger struct{ name, table, text string }
-	all, err := captureRows(ctx, q, captureTriggersSQL, nil, func(rows *sql.Rows) (t trigger, err error) {
+	all, err := sqlstore.Collect(ctx, q, captureTriggersSQL, nil, func(rows *sql.Rows) (t trigger, err error) {
 		return t, rows.Scan(&t.name, &t.table, &t.text)
 	})
 	var found []*installedCapture
@@ -236,21 +236,4 @@ func (a *Admin) Captures(ctx context.Context) ([]admin.Captured, error) {
 func (a *Admin) captures(ctx context.Context) []admin.Finding {
 	all, err := a.Captures(ctx)
 	return capture.Findings(all, err)
-}
-
-func captureRows[T any](ctx context.Context, q sqlstore.Queryer, query string, args []any, scan func(*sql.Rows) (T, error)) ([]T, error) {
-	rows, err := q.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var all []T
-	for rows.Next() {
-		v, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, v)
-	}
-	return all, rows.Err()
 }

@@ -12,6 +12,7 @@ import (
 	"tidings.example/broker"
 	"tidings.example/inbox"
 	"tidings.example/internal/connect"
+	"tidings.example/internal/wait"
 )
 
 // kills kills a relay with SIGKILL in the middle of a drain, once with nobody
@@ -68,7 +69,7 @@ func (o *Options) killed(ctx context.Context, db *connect.Database, b *connect.B
 		if next, err = startRelay(ctx, *o); err != nil {
 			return err
 		}
-		if err := waitFor(ctx, time.Minute, func() error {
+		if err := wait.For(ctx, time.Minute, askEvery, func() error {
 			v, _, err := next.metric(ctx, "tidings_relay_standing_by")
 			if err == nil && v != 1 {
 				err = errors.New("the second relay does not stand by")
@@ -174,7 +175,7 @@ func (t *trail) different() int {
 
 // wait returns when n different messages have come.
 func (t *trail) wait(ctx context.Context, n int) error {
-	return waitFor(ctx, 2*time.Minute, func() error {
+	return wait.For(ctx, 2*time.Minute, askEvery, func() error {
 		if got := t.different(); got < n {
 			return fmt.Errorf("only %d of %d messages arrived", got, n)
 		}

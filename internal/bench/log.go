@@ -8,6 +8,7 @@ import (
 
 	"tidings.example/admin"
 	"tidings.example/internal/connect"
+	"tidings.example/internal/wait"
 	"tidings.example/relay"
 )
 
@@ -47,7 +48,7 @@ func (o *Options) settleReading(ctx context.Context, db *connect.Database) (rela
 		return "", err
 	}
 	var reading relay.Reading
-	waited := waitFor(ctx, time.Minute, func() error {
+	waited := wait.For(ctx, time.Minute, askEvery, func() error {
 		reading, err = settled()
 		return err
 	})
@@ -64,7 +65,7 @@ func forget(ctx context.Context, db *connect.Database) error {
 		return nil
 	}
 	// The server takes a moment to see that a relay has gone.
-	err := waitFor(ctx, 10*time.Second, func() error {
+	err := wait.For(ctx, 10*time.Second, askEvery, func() error {
 		err := db.Log.DropLog(ctx, admin.Action{Actor: "tidings bench", Reason: "the benchmark is over"})
 		if errors.Is(err, admin.ErrNotFound) {
 			return nil
@@ -139,21 +140,5 @@ func (o *Options) bareLogReader(ctx context.Context, db *connect.Database) (rate
 	return perSecond(n-first, time.Since(began)), nil
 }
 
-// waitFor asks until the answer is nil, or gives the last answer after limit.
-func waitFor(ctx context.Context, limit time.Duration, ask func() error) error {
-	deadline := time.Now().Add(limit)
-	for {
-		err := ask()
-		if err == nil {
-			return nil
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("still after %s: %w", limit, err)
-		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(ctx.Err(), err)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
+// askEvery is how often another process is asked how far it is.
+const askEvery = 20 * time.Millisecond

@@ -79,21 +79,5 @@ func recordEffect(ctx context.Context, kind string, tx *sql.Tx, m *tidings.Messa
 	return err
 }
 
-// waitFor asks until the answer is nil, or gives the last answer after limit.
-func waitFor(ctx context.Context, limit time.Duration, ask func() error) error {
-	deadline := time.Now().Add(limit)
-	for {
-		err := ask()
-		if err == nil {
-			return nil
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("still after %s: %w", limit, err)
-		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(ctx.Err(), err)
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
-}
+// askEvery is how often something is asked whether it is as it should be.
+const askEvery = 200 * time.Millisecond

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tidings.example/internal/connect"
+	"tidings.example/internal/wait"
 )
 
 // Config describes one run.
@@ -123,7 +124,7 @@ func (r *run) messages(ctx context.Context, c *Counts) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := waitFor(ctx, time.Minute, func() error { return reads(ctx, source, r.Read) }); err != nil {
+	if err := wait.For(ctx, time.Minute, askEvery, func() error { return reads(ctx, source, r.Read) }); err != nil {
 		return err
 	}
 	r.say("seed %d: %d messages in %s", r.Seed, r.Messages, r.For)
@@ -135,7 +136,7 @@ func (r *run) messages(ctx context.Context, c *Counts) (err error) {
 	if err != nil {
 		return err
 	}
-	return waitFor(ctx, r.Settle, func() error { return countMessages(ctx, source, auditor, c) })
+	return wait.For(ctx, r.Settle, askEvery, func() error { return countMessages(ctx, source, auditor, c) })
 }
 
 // reads returns nil once a relay leads and reads rows from where it should.
@@ -216,7 +217,7 @@ func (r *run) startAll(ctx context.Context) (started []string, err error) {
 		if p.Health == "" {
 			continue
 		}
-		if err := waitFor(ctx, time.Minute, func() error { return healthy(ctx, r.client, p.Health) }); err != nil {
+		if err := wait.For(ctx, time.Minute, askEvery, func() error { return healthy(ctx, r.client, p.Health) }); err != nil {
 			return started, fmt.Errorf("%s does not come up: %w; see %s", p.Name, err, filepath.Join(r.Dir, "*.log"))
 		}
 	}
@@ -351,7 +352,7 @@ func (r *run) settle(ctx context.Context, l *load, c *Counts) error {
 	if err != nil {
 		return err
 	}
-	return waitFor(ctx, r.Settle, func() error {
+	return wait.For(ctx, r.Settle, askEvery, func() error {
 		return count(ctx, l, producers, append(consumers, auditor), auditor, c)
 	})
 }

@@ -13,6 +13,7 @@ import (
 
 	"tidings.example/admin"
 	"tidings.example/internal/connect"
+	"tidings.example/internal/wait"
 )
 
 // The kinds of strikes beside the kill of a process.
@@ -150,7 +151,7 @@ func (s slot) kill(ctx context.Context) error {
 	if err != nil || status.Name == "" {
 		return err
 	}
-	return waitFor(ctx, 10*time.Second, func() error {
+	return wait.For(ctx, 10*time.Second, askEvery, func() error {
 		_, err := s.db.SQL.ExecContext(ctx, `SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1 AND active_pid IS NOT NULL`, status.Name)
 		if err != nil {
 			return err
@@ -176,7 +177,7 @@ func (b binlogs) kill(ctx context.Context) error {
 			return err
 		}
 	}
-	return waitFor(ctx, 10*time.Second, func() error {
+	return wait.For(ctx, 10*time.Second, askEvery, func() error {
 		if _, err := b.db.SQL.ExecContext(ctx, "FLUSH BINARY LOGS"); err != nil {
 			return err
 		}
@@ -237,7 +238,7 @@ func forget(ctx context.Context, db *connect.Database) error {
 	if db.Log == nil {
 		return nil
 	}
-	err := waitFor(ctx, 10*time.Second, func() error {
+	err := wait.For(ctx, 10*time.Second, askEvery, func() error {
 		err := db.Log.DropLog(ctx, admin.Action{Actor: "tidings soak", Reason: "the run is over"})
 		if errors.Is(err, admin.ErrNotFound) {
 			return nil

@@ -241,7 +241,7 @@ func refusingBroker(w *world) {
 	set := func(value string) {
 		w.Helper()
 		config := []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "min.insync.replicas", Value: &value}}
-		if _, err := w.kadm().AlterTopicConfigs(w.ctx, config, w.channel); err != nil {
+		if _, err := w.topics.AlterTopicConfigs(w.ctx, config, w.channel); err != nil {
 			w.Fatal(err)
 		}
 	}

@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"tidings.example"
 	"tidings.example/inbox"
 	"tidings.example/internal/connect"
@@ -33,6 +36,7 @@ type world struct {
 	kind    string // postgres or mariadb
 	url     string // of the source, past all proxies
 	channel string
+	topics  *kadm.Client // Kafka's, past the relays
 
 	db     *connect.Database // the source
 	relays [2]*process
@@ -57,6 +61,12 @@ func newWorld(t *testing.T, servers *servertest.Servers, kind string) *world {
 	w.db = w.open(w.url)
 	// The truth: what was committed, in the transaction that appended.
 	w.exec(`CREATE TABLE written (message_id varchar(64) PRIMARY KEY, k varchar(64) NOT NULL, n bigint NOT NULL)`)
+	client, err := kgo.NewClient(kgo.SeedBrokers(hostOf(servers.URL("kafka"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	w.topics = kadm.NewClient(client)
 	for i := range w.relays {
 		w.addRelay(i)
 	}

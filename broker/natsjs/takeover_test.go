@@ -246,7 +246,6 @@ func TestZombie(t *testing.T) {
 	waitStored(t, b, s, 20)
 	proxy.thaw()
 	publishNumbers(t, b, "c", 20, 5)
-	second.hold = nil
 	stopSecond()
 	publishNumbers(t, b, "c", 25, 5)
 	// Both know of one another again; whoever owns the partition now got on.

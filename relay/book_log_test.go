@@ -17,6 +17,7 @@ type bookLog struct {
 	open  map[int64]bool // positions that were handed out and not committed
 
 	slot      bool  // the log is kept
+	cut       int   // who reads from before this entry cannot go on behind it; 0 if nowhere
 	reader    int64 // the fence of who reads it
 	confirmed int   // entries below are forgotten
 
@@ -86,6 +87,14 @@ func (b *book) lose() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.slot, b.reader = false, 0
+}
+
+// tear makes the log unreadable over this place, though not what is before it.
+func (b *book) tear() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.cut = len(b.log)
+	b.write()
 }
 
 // saved is the number of entries before the checkpoint, -1 without one.

@@ -2,8 +2,14 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"time"
 )
+
+// ErrLogLost is wrapped by errors of [Log.Next] which say that nobody can read on
+// behind what it has returned: whoever opens the log there gets a fresh start. A
+// relay that goes on without it loses no message either, but may repeat some.
+var ErrLogLost = errors.New("the log cannot be read on")
 
 // A LogSource is a Source whose database keeps a commit log that its outbox can
 // be read from: the WAL of PostgreSQL, the binlog of MySQL and MariaDB. Rows then
@@ -53,7 +59,8 @@ type Log interface {
 	// something: rows are not held back to make larger batches. At most limit rows
 	// are returned, and no more once their payloads have reached bytes. A
 	// transaction may be spread over many batches, and is never kept in memory
-	// as a whole. Rows and their messages belong to the caller.
+	// as a whole. Rows and their messages belong to the caller. All that could
+	// be read is returned before an error is; see also [ErrLogLost].
 	Next(ctx context.Context, limit, bytes int) (LogBatch, error)
 	// Aside returns set-aside rows in the order in which they were set aside.
 	Aside(ctx context.Context, q AsideQuery) ([]Row, error)

@@ -28,7 +28,7 @@ func (s *seat) Tail(ctx context.Context, session Session, st State) (Log, Start,
 		}
 		x.at = len(s.log)
 		x.before = maps.Clone(s.rows)
-		s.slot, s.confirmed = true, x.at
+		s.slot, s.confirmed, s.cut = true, x.at, 0
 		start.Fresh, start.Position = true, []byte(strconv.Itoa(x.at))
 		return nil
 	})
@@ -65,6 +65,10 @@ func (x *logReader) Next(ctx context.Context, limit, bytes int) (LogBatch, error
 			}
 			grown = x.grown
 			x.fill(&b, limit, bytes)
+			if len(b.End) == 0 && x.cut > 0 && x.at == x.cut {
+				x.slot = false
+				return fmt.Errorf("the file ends within an event: %w", ErrLogLost)
+			}
 			return nil
 		})
 		if err != nil || len(b.End) > 0 {
@@ -84,7 +88,11 @@ func (x *logReader) Next(ctx context.Context, limit, bytes int) (LogBatch, error
 func (x *logReader) fill(b *LogBatch, limit, bytes int) {
 	limit = 1 + (x.at+int(x.fence))%limit
 	begin := x.at
-	for sum := 0; x.at < len(x.log) && len(b.Rows) < limit && sum < bytes; x.at++ {
+	end := len(x.log)
+	if x.cut > 0 {
+		end = x.cut
+	}
+	for sum := 0; x.at < end && len(b.Rows) < limit && sum < bytes; x.at++ {
 		e := x.log[x.at]
 		b.Committed = e.at
 		if !e.foreign {

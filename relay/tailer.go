@@ -111,7 +111,7 @@ func (t *tailer) step(active, publishing context.Context) error {
 	if err := t.saveIfDue(publishing); err != nil {
 		return err
 	}
-	if !t.ended.IsZero() && (len(t.window.plans) == 0 || t.window.troubled() || time.Since(t.ended) > t.cfg.LeaseTTL) {
+	if t.isOver() {
 		return t.lastSave(publishing)
 	}
 	if t.window.troubled() {
@@ -128,6 +128,21 @@ func (t *tailer) step(active, publishing context.Context) error {
 		return t.turnAside(publishing, to)
 	}
 	return t.wait(active, publishing, !pause && t.ended.IsZero() && t.hasRoom())
+}
+
+// isOver tells whether to give up a log that has ended. One that can be opened
+// again is not worth a long wait for what is on its way. One that is lost is worth any:
+// a new epoch follows, in which what has not arrived by then is published again.
+func (t *tailer) isOver() bool {
+	switch {
+	case t.ended.IsZero():
+		return false
+	case len(t.window.plans) == 0:
+		return true
+	case errors.Is(t.readErr, ErrLogLost):
+		return false
+	}
+	return t.window.troubled() || time.Since(t.ended) > t.cfg.LeaseTTL
 }
 
 // lastSave saves what has arrived before the log ended, and returns why it has.

@@ -265,3 +265,32 @@ func TestLogLostDuringARetryRepeatsNothing(t *testing.T) {
 		}
 	})
 }
+
+// The log cannot be read on, and the broker takes longer than a lease lasts: what
+// was read arrives first, as it would be handled twice under the next epoch.
+func TestLostLogWaitsForTheBroker(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, broker := newBook(), inproc.New(inproc.Config{})
+		r, stop := process(t, newSeat(b), broker, fromLog)
+		until(t, "the log is followed", func() bool { return b.saved() >= 0 })
+		release := broker.HoldAcks()
+		for i := range 5 { // a window has room for more
+			b.append(fmt.Sprint(i), fmt.Sprint("k", i%3))
+		}
+		until(t, "all is stored", func() bool { return len(broker.Messages("orders")) == 5 })
+		b.tear()
+		b.append("behind", "k1")
+		<-time.After(time.Minute)
+		if s := r.Stats(); s.Role != Leading || s.Epochs != 1 {
+			t.Errorf("stats are %+v", s)
+		}
+		release()
+		until(t, "all is published", b.settled)
+		stop()
+		once(t, broker.Messages("orders"), 6)
+		if len(b.reasons) != 2 || len(b.wrong) > 0 {
+			t.Errorf("epochs for %q; asked: %v", b.reasons, b.wrong)
+		}
+	})
+}

@@ -121,6 +121,13 @@ func (b *buffer) fail(err error) {
 	poke(b.ready)
 }
 
+// hasRows tells whether rows can be taken.
+func (b *buffer) hasRows() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.rows > 0
+}
+
 // close wakes whoever waits.
 func (b *buffer) close() {
 	b.mu.Lock()

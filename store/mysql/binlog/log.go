@@ -184,11 +184,13 @@ func (l *Log) reach(e *entry) error {
 // ended is the error of a log that has ended.
 func (l *Log) ended(err error) error {
 	var lost *lostError
-	if errors.As(err, &lost) {
+	if !errors.As(err, &lost) && l.source.cutOff(err, l.at.file) {
+		lost = &lostError{fmt.Sprintf("the server has crashed while it wrote its log file %s, perhaps with a full disk: "+
+			"the file ends within an event, and the log goes on in another", l.at.file)}
+		err = fmt.Errorf("%w: %w", lost, err)
+	}
+	if lost != nil {
 		l.source.forget(l.at.file, l.at.at, lost.why)
-	} else if l.source.cutOff(err, l.at.file) {
-		l.source.forget(l.at.file, l.at.at, fmt.Sprintf("the server has crashed while it wrote its log file %s, perhaps with a full disk: "+
-			"the file ends within an event, and the log goes on in another", l.at.file))
 	}
 	return fmt.Errorf("read the log of outbox %q behind %s: %w", l.source.Name(), l.end(), l.source.explain(err))
 }

@@ -25,6 +25,9 @@ type lostError struct{ why string }
 
 func (e *lostError) Error() string { return e.why }
 
+// Is makes it a relay.ErrLogLost.
+func (e *lostError) Is(target error) bool { return target == relay.ErrLogLost }
+
 // reader follows the events of a stream, in the stream's goroutine.
 type reader struct {
 	source *Source

@@ -83,7 +83,9 @@ func (s *Source) startAt(ctx context.Context, from position, v *settings, byFile
 	case created := <-begun:
 		err = l.begins(created)
 	case <-st.done:
-		err = s.explain(st.err)
+		if err = s.explain(st.err); l.buffer.hasRows() {
+			err = l.begins(<-begun) // they must not be lost with it; Next tells the error behind them
+		}
 	case <-ctx.Done():
 		err = ctx.Err()
 	}

@@ -271,8 +271,8 @@ func TestServerStopsAndLosesTheLog(t *testing.T) {
 	if took := time.Since(began); took > 15*time.Second {
 		t.Errorf("the server needed %s to start again", took)
 	}
-	if _, err := r.fails(); err == nil {
-		t.Error("the reader goes on")
+	if _, err := r.fails(); errors.Is(err, relay.ErrLogLost) {
+		t.Errorf("the server keeps the log, and the reader says: %v", err)
 	}
 	_ = r.Close(t.Context(), false)
 	r = tail(t, src, "one", nil)
@@ -280,9 +280,6 @@ func TestServerStopsAndLosesTheLog(t *testing.T) {
 		t.Fatalf("start after a restart: %+v", r.start)
 	}
 	r.rows(1)
-	if err := r.Close(t.Context(), false); err != nil {
-		t.Fatal(err)
-	}
 
 	exec(t, db, `CREATE TABLE others (t text)`)
 	until(t, "the loss of the slot", func() bool {
@@ -296,6 +293,12 @@ func TestServerStopsAndLosesTheLog(t *testing.T) {
 		}
 		return status == "lost"
 	})
+	if _, err := r.fails(); !errors.Is(err, relay.ErrLogLost) {
+		t.Errorf("the log ends with: %v", err)
+	}
+	if err := r.Close(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
 	r = tail(t, src, "one", nil)
 	if t.Logf("lost: %s", r.start.Lost); !r.start.Fresh || r.start.Lost == "" {
 		t.Fatalf("start after the slot was lost: %+v", r.start)

@@ -121,7 +121,7 @@ func (l *Log) Next(ctx context.Context, limit, bytes int) (relay.LogBatch, error
 			}
 			return batch, nil
 		case err != nil:
-			return relay.LogBatch{}, err
+			return relay.LogBatch{}, l.source.explainEnd(ctx, l.slot, err)
 		case !moved:
 			idle = muchTime
 		}

@@ -81,6 +81,35 @@ func (s *slot) lost(at position) (string, error) {
 	return "", nil
 }
 
+// endPatience bounds how long it is looked what becomes of a slot whose reading has ended.
+const endPatience = 2 * time.Second
+
+// explainEnd adds to the error that has ended the reading that nobody can read on,
+// where the slot is gone or given up. The server ends the reading first and the slot
+// then, so it is looked until nobody has the slot. Whoever drops it later than that
+// is noticed when the log is opened again.
+func (s *Source) explainEnd(ctx context.Context, name string, err error) error {
+	ctx, cancel := context.WithTimeout(ctx, endPatience)
+	defer cancel()
+	for {
+		found, e := readSlot(ctx, s.db, name)
+		if e != nil {
+			return err // the server is away, or there is no time
+		}
+		if why := found.invalid(); why != "" {
+			return fmt.Errorf("%w: %s: %w", relay.ErrLogLost, why, err)
+		}
+		if found.ActivePID == nil && (found.Status == nil || *found.Status != "unreserved") {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(poll):
+		}
+	}
+}
+
 // terminateSQL ends the reader of a slot, if the lease is the caller's.
 const terminateSQL = `SELECT count(pg_terminate_backend(active_pid)) FROM pg_replication_slots
 	WHERE slot_name = $1 AND active_pid IS NOT NULL AND (SELECT fence FROM tidings_relay WHERE source = $2) = $3`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"tidings.example/admin"
@@ -16,11 +17,11 @@ type asked struct {
 	before admin.Saga
 	// err is why the request could not be stored, or not be followed.
 	err error
-	// done is set when the service has carried it out; then after is the saga, and
-	// note what the service has written into the journal about it.
-	done  bool
-	after admin.Saga
-	note  string
+	// done is set when the service has dealt with it; then after is the saga, and
+	// refused says why nothing was done.
+	done    bool
+	after   admin.Saga
+	refused string
 }
 
 type askedJSON struct {
@@ -29,10 +30,11 @@ type askedJSON struct {
 	Was    string `json:"was"`
 	Stored bool   `json:"stored"`
 	Done   bool   `json:"done"`
-	// State and Step are those after the request was carried out.
+	// Refused says why the service has not done it.
+	Refused string `json:"refused,omitempty"`
+	// State and Step are those after that.
 	State string `json:"state,omitempty"`
 	Step  string `json:"step,omitempty"`
-	Note  string `json:"note,omitempty"`
 	Error string `json:"error,omitempty"`
 }
 
@@ -40,19 +42,30 @@ type askedJSON struct {
 // not keep the others from it.
 func (c *sagaChange) ask(ctx context.Context, db *connect.Database, sagas []admin.Saga, action admin.Action) []asked {
 	all := make([]asked, len(sagas))
-	body, err := json.Marshal(c.request)
 	for i := range sagas {
-		all[i] = asked{before: sagas[i], err: err}
-		if err == nil {
-			all[i].err = db.Admin.RequestSaga(ctx, sagas[i].Type, sagas[i].ID, string(c.op), body, action)
-		}
+		all[i].before = sagas[i]
+		all[i].err = c.askOne(ctx, db, &all[i].before, action)
 	}
 	return all
 }
 
+func (c *sagaChange) askOne(ctx context.Context, db *connect.Database, s *admin.Saga, action admin.Action) error {
+	body, err := json.Marshal(c.request)
+	if err != nil {
+		return err
+	}
+	// Where the journal ended before tells afterwards what is new in it.
+	now, err := db.Admin.GetSaga(ctx, s.Type, s.ID)
+	if err != nil {
+		return err
+	}
+	*s = now
+	return db.Admin.RequestSaga(ctx, s.Type, s.ID, string(c.op), body, action)
+}
+
 // finish waits for the service, and says what has become of the requests.
 func (c *sagaChange) finish(ctx context.Context, db *connect.Database, all []asked) error {
-	stored, failed := 0, 0
+	stored, failed, refused := 0, 0, 0
 	for i := range all {
 		if all[i].err != nil {
 			failed++
@@ -69,8 +82,12 @@ func (c *sagaChange) finish(ctx context.Context, db *connect.Database, all []ask
 		waiting = 0
 		for i := range all {
 			if all[i].err == nil && !all[i].done {
-				if all[i].follow(ctx, db); !all[i].done {
+				all[i].follow(ctx, db)
+				switch {
+				case !all[i].done:
 					waiting++
+				case all[i].refused != "":
+					refused++
 				}
 			}
 		}
@@ -89,14 +106,16 @@ func (c *sagaChange) finish(ctx context.Context, db *connect.Database, all []ask
 		return fmt.Errorf("%d of %s could not be asked", failed, count(int64(len(all)), "saga", "sagas"))
 	case interrupted != nil:
 		return interrupted
+	case refused > 0:
+		return negativef("%s refused by the service", were(refused, len(all)))
 	case waiting > 0 && c.wait > 0:
-		return negativef("stored, but %s not carried out within %s: the service does it when it runs; see tidings saga show",
-			waits(waiting, len(all)), span(c.wait))
+		return negativef("%s not carried out within %s: the service does it when it runs; see tidings saga show",
+			were(waiting, len(all)), span(c.wait))
 	}
 	return nil
 }
 
-func waits(n, of int) string {
+func were(n, of int) string {
 	if of == 1 {
 		return "the request was"
 	}
@@ -111,26 +130,23 @@ func (q *asked) follow(ctx context.Context, db *connect.Database) {
 		return
 	}
 	q.done, q.after = true, s
-	entries, err := journalEnd(ctx, db, &s)
+	var before sagaInstance
+	if json.Unmarshal(q.before.Instance, &before) != nil {
+		return
+	}
+	entries, err := db.Admin.SagaJournal(ctx, s.Type, s.ID, before.Journal, 100)
 	if err != nil {
 		return
 	}
 	for _, e := range entries {
-		if e.What == string(machine.OccurredOperator) {
-			q.note = e.Text
+		if _, why, refused := strings.Cut(e.Text, refusedMark); refused && e.What == string(machine.OccurredOperator) {
+			q.refused = why
 		}
 	}
 }
 
-// journalEnd returns the last entries of a journal.
-func journalEnd(ctx context.Context, db *connect.Database, s *admin.Saga) ([]admin.SagaEntry, error) {
-	var at sagaInstance
-	if err := json.Unmarshal(s.Instance, &at); err != nil {
-		return nil, err
-	}
-	const last = 20
-	return db.Admin.SagaJournal(ctx, s.Type, s.ID, max(at.Journal-last, 0), last)
-}
+// refusedMark stands in a journal before the reason why nothing was done.
+const refusedMark = "; refused: "
 
 func (c *sagaChange) printAsked(all []asked) error {
 	if c.output.value == "json" {
@@ -163,14 +179,14 @@ func (q *asked) outcome() string {
 	if q.before.State != q.after.State {
 		text += ", was " + q.before.State
 	}
-	if q.note != "" {
-		text += " (" + q.note + ")"
+	if q.refused != "" {
+		return "refused: " + q.refused + "; it is " + text
 	}
 	return text
 }
 
 func (q *asked) json() askedJSON {
-	j := askedJSON{Type: q.before.Type, ID: q.before.ID, Was: q.before.State, Stored: q.err == nil, Done: q.done, Note: q.note}
+	j := askedJSON{Type: q.before.Type, ID: q.before.ID, Was: q.before.State, Stored: q.err == nil, Done: q.done && q.refused == "", Refused: q.refused}
 	if q.done {
 		j.State, j.Step = q.after.State, q.after.Step
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -11,19 +10,9 @@ import (
 
 	"tidings.example/admin"
 	"tidings.example/internal/connect"
+	"tidings.example/saga"
 	"tidings.example/saga/machine"
 )
-
-// sagaRequest is what the running service is asked to do, as it is stored.
-type sagaRequest struct {
-	Op        machine.Op      `json:"op"`
-	Step      string          `json:"step"`
-	Success   bool            `json:"success"`
-	ReplyType string          `json:"replyType"`
-	Reply     json.RawMessage `json:"reply,omitempty"`
-	Actor     string          `json:"actor"`
-	Reason    string          `json:"reason"`
-}
 
 // sagaChange is a command that asks for something, of one saga or of a set.
 type sagaChange struct {
@@ -37,12 +26,12 @@ type sagaChange struct {
 	wait    time.Duration
 	output  *choice
 	act     *action
-	request sagaRequest
+	request saga.Request
 }
 
 // newSagaChange fills in a command's arguments and flags. stepUse is what --step
 // means, check completes the request.
-func newSagaChange(a *app, cmd *cobra.Command, op machine.Op, stepUse string, check func(*sagaRequest) error) *cobra.Command {
+func newSagaChange(a *app, cmd *cobra.Command, op machine.Op, stepUse string, check func(*saga.Request) error) *cobra.Command {
 	c := &sagaChange{app: a, op: op}
 	cmd.Args = c.checkArgs
 	c.output = addOutputFlag(cmd)
@@ -58,8 +47,8 @@ func newSagaChange(a *app, cmd *cobra.Command, op machine.Op, stepUse string, ch
 		if err := c.checkFlags(flags, args); err != nil {
 			return err
 		}
-		c.request = sagaRequest{Op: op, Success: true}
-		if op == machine.Skip {
+		c.request = saga.Request{Op: op}
+		if c.ofStep() {
 			c.request.Step = c.filter.step
 		}
 		if err := check(&c.request); err != nil {
@@ -87,6 +76,9 @@ func newSagaChange(a *app, cmd *cobra.Command, op machine.Op, stepUse string, ch
 // defaultState is what a set consists of without --state: that which needs help.
 func (c *sagaChange) defaultState() string { return string(machine.Stuck) }
 
+// ofStep reports whether the request is about a step, not the whole saga.
+func (c *sagaChange) ofStep() bool { return c.op == machine.RetryNow || c.op == machine.Skip }
+
 // checkArgs wants TYPE ID, or neither.
 func (c *sagaChange) checkArgs(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 && c.all {
@@ -107,7 +99,7 @@ func (c *sagaChange) checkFlags(flags *pflag.FlagSet, args []string) error {
 	}
 	if len(args) == 2 {
 		names := selecting
-		if c.op != machine.Skip {
+		if !c.ofStep() {
 			names = append([]string{"step"}, names...)
 		}
 		for _, name := range names {
@@ -178,7 +170,10 @@ func (c *sagaChange) printPlan(sagas []admin.Saga) error {
 
 // what is the request in words.
 func (c *sagaChange) what() string {
-	if c.op != machine.Skip {
+	switch {
+	case c.op == machine.RetryNow && c.request.Step != "":
+		return "retry the step " + c.request.Step + " of"
+	case c.op != machine.Skip:
 		return string(c.op)
 	}
 	text := "skip what is waited for"

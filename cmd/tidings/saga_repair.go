@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tidings.example"
+	"tidings.example/saga"
 	"tidings.example/saga/machine"
 )
 
@@ -23,7 +24,7 @@ attempt, with all its attempts: a step, or the compensation of one.
 		Example: `  tidings saga retry create-order 42 --store-url sqlite:orders.db --reason 'customers is back'
   tidings saga retry --all-matching --step reserve-credit --reason 'customers is back' --dry-run
   tidings saga retry --all-matching --type create-order --age 10m --reason 'deployed 1.4.2' --yes`,
-	}, machine.RetryNow, onlyAtStep, func(*sagaRequest) error { return nil })
+	}, machine.RetryNow, "retry this step only; with --all-matching, of the sagas that are at it", func(*saga.Request) error { return nil })
 }
 
 func newSagaSkip(a *app) *cobra.Command {
@@ -42,7 +43,7 @@ steps are stuck or waited for. A compensation that is skipped counts as done.
   tidings saga skip create-order 42 --step reserve-credit --reason 'reserved by hand' \
     --reply-type CreditReserved --reply '{"reservation":"r-17"}'`,
 	}
-	newSagaChange(a, cmd, machine.Skip, "skip this step; with --all-matching, of the sagas that are at it", func(r *sagaRequest) error {
+	newSagaChange(a, cmd, machine.Skip, "skip this step; with --all-matching, of the sagas that are at it", func(r *saga.Request) error {
 		r.Success = outcome.value == "success"
 		switch {
 		case replyType == "" && reply == "":
@@ -78,7 +79,7 @@ as if a step had failed. A saga that is behind its pivot refuses it.
 ` + ofASet,
 		Example: `  tidings saga compensate create-order 42 --reason 'customer has called it off'
   tidings saga compensate --all-matching --type create-order --age 24h --reason 'shop is closed' --yes`,
-	}, machine.Compensate, onlyAtStep, func(*sagaRequest) error { return nil })
+	}, machine.Compensate, onlyAtStep, func(*saga.Request) error { return nil })
 }
 
 func newSagaFail(a *app) *cobra.Command {
@@ -91,7 +92,7 @@ put right: prefer skip and compensate. Locks that participants hold for it are r
 ` + ofASet,
 		Example: `  tidings saga fail create-order 42 --reason 'put right by hand, see the ticket'
   tidings saga fail --all-matching --type create-order --state stuck --reason 'test data' --yes`,
-	}, machine.Fail, onlyAtStep, func(*sagaRequest) error { return nil })
+	}, machine.Fail, onlyAtStep, func(*saga.Request) error { return nil })
 }
 
 // ofASet is a part of the help texts.

@@ -22,6 +22,16 @@ import (
 // others see [Config].
 type Handler[Tx any] func(ctx context.Context, tx Tx, m *tidings.Message) error
 
+// A GiveUp settles a message that the handler has failed at for good, instead of
+// parking it: for example, it tells the sender. failure is the handler's last
+// error. tx is a new transaction, in which the message is recorded as handled, so what it
+// does there is done once. ctx is as a [Handler]'s.
+//
+// With settled false the message is parked after all, and what was done in tx
+// is committed with that. An error rolls tx back, and is retried like one of the
+// handler: after MaxAttempts, or when it is permanent, the message is parked.
+type GiveUp[Tx any] func(ctx context.Context, tx Tx, m *tidings.Message, failure error) (settled bool, err error)
+
 // Storage is both sides of a store's inbox: the Inbox method of a store's DB
 // returns one.
 type Storage[Tx any] interface {
@@ -41,6 +51,10 @@ type Config[Tx any] struct {
 	Broker   broker.Subscriber
 	Channels []string
 	Handler  Handler[Tx]
+	// GiveUp, if not nil, is asked before a message is parked that the handler
+	// has failed at. It is not asked about messages that the handler never got: those
+	// that are not valid, come after a gap or from a source that was set back, or wait behind a parked one.
+	GiveUp GiveUp[Tx]
 
 	// Concurrency is how many transactions run at the same time. Default 16.
 	Concurrency int

@@ -19,6 +19,9 @@ type item struct {
 	attempts, faults, failures int
 	// park, if not empty, says why the message is to be parked instead of handled.
 	park string
+	// failure, if not nil, is the handler's last error: GiveUp is asked before
+	// the message is parked for it.
+	failure error
 }
 
 // A slot is what keeps its order in the inbox: a lane, whatever its epoch, or,

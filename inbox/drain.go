@@ -58,8 +58,9 @@ func (r *run[Tx]) drainKey(ctx context.Context, key HeldKey) (more bool) {
 			r.status.done(d)
 			r.cfg.Observer.Done(d)
 		default:
-			r.retryFailed(key, p, f)
-			return false
+			if !r.retryFailed(key, p, f) {
+				return false
+			}
 		}
 	}
 	return true
@@ -82,6 +83,7 @@ func (r *run[Tx]) retryFirst(key HeldKey) (p *Parked, took time.Duration, _ *fai
 		}
 		f.called = true
 		if err := r.call(ctx, tx, &p.Message, true); err != nil {
+			f.item = &item{m: &p.Message}
 			return err
 		}
 		return r.cfg.Store.Remove(ctx, tx, r.cfg.Subscriber, p.ID)
@@ -94,32 +96,57 @@ func (r *run[Tx]) retryFirst(key HeldKey) (p *Parked, took time.Duration, _ *fai
 }
 
 // retryFailed records a failed retry, unless the failure is not the message's
-// fault: then the request stays and is tried again at the next look.
-func (r *run[Tx]) retryFailed(key HeldKey, p *Parked, f *failure) {
+// fault: then the request stays and is tried again at the next look. It reports
+// whether the message was given up, so that the next of its key can follow.
+func (r *run[Tx]) retryFailed(key HeldKey, p *Parked, f *failure) (more bool) {
 	if r.ctx.Err() != nil {
-		return
+		return false
 	}
 	if p == nil {
 		r.cfg.Logger.Warn("reading a parked message failed", "subscriber", r.cfg.Subscriber, "channel", key.Channel, "key", key.Key, "error", f.err)
-		return
+		return false
 	}
 	it := &item{m: &p.Message, attempts: p.Attempts}
 	if r.count(it, f) {
-		return
+		return false
 	}
+	givenUp, err := r.recordRetry(key, p.ID, it.attempts, f, f.item != nil && r.cfg.GiveUp != nil)
+	if err != nil && !r.transient(err) {
+		givenUp, err = r.recordRetry(key, p.ID, it.attempts, f, false)
+	}
+	switch {
+	case err != nil:
+		r.log(slog.LevelWarn, "recording a failed retry failed", &p.Message, "error", err)
+	case givenUp:
+		it.park = reason("", f.err)
+		r.finish(it, result{outcome: GivenUp}, 0, 1)
+		return true
+	}
+	return false
+}
+
+// recordRetry records a failed retry of a parked message, after asking whether
+// it can be given up.
+func (r *run[Tx]) recordRetry(key HeldKey, id int64, attempts int, f *failure, ask bool) (givenUp bool, err error) {
 	ctx, cancel := context.WithTimeout(r.ctx, r.cfg.HandlerTimeout)
 	defer cancel()
-	err := r.cfg.Store.InTx(ctx, func(ctx context.Context, tx Tx) error {
-		now, err := r.cfg.Store.First(ctx, tx, r.cfg.Subscriber, key)
-		if err != nil || now == nil || now.ID != p.ID {
+	err = r.cfg.Store.InTx(ctx, func(ctx context.Context, tx Tx) error {
+		p, err := r.cfg.Store.First(ctx, tx, r.cfg.Subscriber, key)
+		if err != nil || p == nil || p.ID != id {
 			return err // somebody else was faster
 		}
-		now.Attempts, now.Reason = it.attempts, reason("", f.err)
-		return r.cfg.Store.Fail(ctx, tx, r.cfg.Subscriber, now)
+		if ask {
+			if givenUp, err = r.giveUp(ctx, tx, &p.Message, f.err); err != nil {
+				return err
+			}
+		}
+		if givenUp {
+			return r.cfg.Store.Remove(ctx, tx, r.cfg.Subscriber, p.ID)
+		}
+		p.Attempts, p.Reason = attempts, reason("", f.err)
+		return r.cfg.Store.Fail(ctx, tx, r.cfg.Subscriber, p)
 	})
-	if err != nil {
-		r.log(slog.LevelWarn, "recording a failed retry failed", &p.Message, "error", err)
-	}
+	return givenUp && err == nil, err
 }
 
 // prune forgets old ids of messages without a lane.

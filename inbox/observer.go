@@ -11,6 +11,8 @@ const (
 	Handled Outcome = "handled"
 	// Duplicated: it had been handled before.
 	Duplicated Outcome = "duplicate"
+	// GivenUp: it failed, and Config.GiveUp has settled it.
+	GivenUp Outcome = "givenup"
 	// ParkedFailed: it failed, was set aside, and holds its key.
 	ParkedFailed Outcome = "parked"
 	// ParkedBehind: it waits behind a parked one of its key.
@@ -66,6 +68,8 @@ type Stats struct {
 	// Handled counts committed messages, Retried those of them that had been parked.
 	Handled, Retried uint64
 	Duplicates       uint64
+	// GivenUp counts messages that failed and that Config.GiveUp has settled.
+	GivenUp uint64
 	// Gaps counts the places where messages were found missing, Missing those
 	// messages, and Late those that came after all.
 	Gaps, Missing, Late uint64

@@ -93,6 +93,8 @@ func (s *status) done(d Done) {
 	case Retried:
 		s.s.Handled++
 		s.s.Retried++
+	case GivenUp:
+		s.s.GivenUp++
 	case Duplicated:
 		s.s.Duplicates++
 	case ParkedSetBack:

@@ -105,11 +105,23 @@ func (r *run[Tx]) applyOne(ctx context.Context, tx Tx, u *unit, it *item, f *fai
 
 // settle parks a fresh message if there is a reason to, else calls the handler.
 func (r *run[Tx]) settle(ctx context.Context, tx Tx, u *unit, it *item, why string, f *failure) (Outcome, error) {
+	held := u.held[heldKey(it.m)]
+	if it.failure != nil && !held {
+		f.called = true
+		settled, err := r.giveUp(ctx, tx, it.m, it.failure)
+		switch {
+		case err != nil:
+			f.item = it
+			return "", err
+		case settled:
+			return GivenUp, nil
+		}
+	}
 	switch {
 	case why != "":
 		u.park(it, why)
 		return ParkedFailed, nil
-	case u.held[heldKey(it.m)]:
+	case held:
 		u.park(it, "waits behind an earlier message of its key")
 		return ParkedBehind, nil
 	}
@@ -145,13 +157,22 @@ func (r *run[Tx]) setBack(ctx context.Context, tx Tx, u *unit, it *item) (Outcom
 
 // call calls the handler; a panic becomes an error.
 func (r *run[Tx]) call(ctx context.Context, tx Tx, m *tidings.Message, logStack bool) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &panicked{value: v}
-			if logStack {
-				r.log(slog.LevelError, "handler panicked", m, "error", err, "stack", string(debug.Stack()))
-			}
-		}
-	}()
+	defer func() { r.recovered(recover(), m, logStack, &err) }()
 	return r.cfg.Handler(tidings.WithCause(ctx, m), tx, m)
+}
+
+// giveUp calls GiveUp; a panic becomes an error.
+func (r *run[Tx]) giveUp(ctx context.Context, tx Tx, m *tidings.Message, failure error) (settled bool, err error) {
+	defer func() { r.recovered(recover(), m, true, &err) }()
+	return r.cfg.GiveUp(tidings.WithCause(ctx, m), tx, m, failure)
+}
+
+func (r *run[Tx]) recovered(value any, m *tidings.Message, logStack bool, err *error) {
+	if value == nil {
+		return
+	}
+	*err = &panicked{value: value}
+	if logStack {
+		r.log(slog.LevelError, "handler panicked", m, "error", *err, "stack", string(debug.Stack()))
+	}
 }

@@ -60,28 +60,38 @@ func (r *run[Tx]) fatal(err error) bool {
 // of its own.
 func (r *run[Tx]) failedAlone(q *queue, it *item, f *failure) {
 	transient := r.count(it, f)
-	switch {
-	case f.called && !transient && IsPermanent(f.err):
-		it.park = reason("", f.err)
-	case it.faults >= r.cfg.MaxAttempts:
-		it.park = reason("", f.err)
-	default:
+	if hopeless := f.called && !transient && IsPermanent(f.err) || it.faults >= r.cfg.MaxAttempts; !hopeless {
 		r.queue.pause(q, r.cfg.Backoff.wait(it.failures))
 		return
 	}
-	// Parked next, in a transaction that does not call the handler.
+	// Given up or parked next, in a transaction that does not call the handler.
+	switch {
+	case it.failure != nil:
+		it.park, it.failure = reason(it.park+"; giving it up failed", f.err), nil
+	case r.cfg.GiveUp != nil:
+		it.park, it.failure = reason("", f.err), f.err
+	default:
+		it.park = reason("", f.err)
+	}
 	it.faults, it.failures = 0, 0
 	r.queue.split([]*queue{q})
+}
+
+// transient reports whether an error may pass. A handler's mark counts more
+// than what the store makes of the error.
+func (r *run[Tx]) transient(err error) bool {
+	return IsTransient(err) || !IsPermanent(err) && r.cfg.Store.Transient(err)
 }
 
 // count records a failure with the message, and reports whether it is
 // transient: not the message's fault.
 func (r *run[Tx]) count(it *item, f *failure) (transient bool) {
-	// The handler's own mark counts more than what the store makes of the error.
-	transient = !f.called || f.timedOut || IsTransient(f.err) || !IsPermanent(f.err) && r.cfg.Store.Transient(f.err)
+	transient = !f.called || f.timedOut || r.transient(f.err)
 	it.failures++
 	if f.called {
-		it.attempts++
+		if it.failure == nil {
+			it.attempts++
+		}
 		if !transient {
 			it.faults++
 		}
@@ -114,6 +124,8 @@ func (r *run[Tx]) finish(it *item, res result, took time.Duration, batch int) {
 		r.log(slog.LevelWarn, "messages are missing", it.m, "first", res.missing.First, "last", res.missing.Last)
 	}
 	switch res.outcome {
+	case GivenUp:
+		r.log(slog.LevelError, "message given up", it.m, "reason", it.park, "attempts", it.attempts)
 	case ParkedFailed:
 		r.log(slog.LevelError, "message parked", it.m, "reason", res.why, "attempts", it.attempts)
 	case ParkedSetBack:

@@ -24,20 +24,16 @@ func (w *wakes[Tx]) Next(ctx context.Context) (time.Time, bool, error) {
 
 func (w *wakes[Tx]) Transient(err error) bool { return w.m.cfg.Store.Transient(err) }
 
-// Fire does what is due, together if it can, else one by one: a saga whose local step
-// fails must not hold up the others.
+// Fire does what is due, together if it can, else one by one: a saga that fails
+// must not hold up the others.
 func (w *wakes[Tx]) Fire(ctx context.Context, now time.Time, limit int) (int, error) {
 	done, err := w.fire(ctx, now, limit)
-	if err == nil || !w.alone(err) {
+	if err == nil || !alone(err) {
 		return done, err
 	}
 	total := 0
 	for range limit {
-		done, err := w.fire(ctx, now, 1)
-		if err != nil && w.alone(err) {
-			// What has failed is remembered, and recorded by this second try.
-			done, err = w.fire(ctx, now, 1)
-		}
+		done, err := w.fireOne(ctx, now)
 		total += done
 		if err != nil || done == 0 {
 			return total, err
@@ -46,11 +42,35 @@ func (w *wakes[Tx]) Fire(ctx context.Context, now time.Time, limit int) (int, er
 	return total, nil
 }
 
+// fireOne does one thing that is due. Where a local step fails, the second try records it.
+func (w *wakes[Tx]) fireOne(ctx context.Context, now time.Time) (done int, err error) {
+	for range 2 {
+		if done, err = w.fire(ctx, now, 1); err == nil || !alone(err) {
+			return done, err
+		}
+	}
+	failed, ok := errors.AsType[*sagaError](err)
+	if !ok {
+		// Somebody else has done something to it at the same time, twice; it is looked at again.
+		return 0, nil
+	}
+	return 1, w.postpone(ctx, failed)
+}
+
 // alone reports whether an error is of one saga, so that the others go on without it.
-func (w *wakes[Tx]) alone(err error) bool {
-	_, failed := errors.AsType[*localError](err)
+func alone(err error) bool {
+	_, failed := errors.AsType[*sagaError](err)
 	return failed || errors.Is(err, ErrConflict) || errors.Is(err, errStarted)
 }
+
+// A sagaError is what went wrong with one saga that is due.
+type sagaError struct {
+	ref Ref
+	err error
+}
+
+func (e *sagaError) Error() string { return e.err.Error() }
+func (e *sagaError) Unwrap() error { return e.err }
 
 func (w *wakes[Tx]) fire(ctx context.Context, now time.Time, limit int) (done int, err error) {
 	err = w.m.cfg.Store.InTx(ctx, func(ctx context.Context, tx Tx) error {
@@ -62,7 +82,10 @@ func (w *wakes[Tx]) fire(ctx context.Context, now time.Time, limit int) (done in
 		}
 		for i := range due {
 			if err := call(func() error { return w.wake(ctx, u, &due[i]) }); err != nil {
-				return err
+				if ctx.Err() != nil || w.m.cfg.Store.Transient(err) {
+					return err
+				}
+				return &sagaError{due[i].Ref, err}
 			}
 			done++
 		}
@@ -74,8 +97,22 @@ func (w *wakes[Tx]) fire(ctx context.Context, now time.Time, limit int) (done in
 	return done, nil
 }
 
-// postponed is when a saga is looked at again that this program cannot read.
+// postponed is when a saga is looked at again that this program cannot do anything with.
 const postponed = 30 * time.Second
+
+// postpone lets a saga alone for a while that cannot go on, for a reason that the
+// machine knows nothing of: a function of its definition panics.
+func (w *wakes[Tx]) postpone(ctx context.Context, failed *sagaError) error {
+	w.m.cfg.Logger.Error("saga is due and cannot go on", "saga", failed.ref.Type, "id", failed.ref.ID, "error", failed.err, "again after", postponed)
+	return w.m.cfg.Store.InTx(ctx, func(ctx context.Context, tx Tx) error {
+		r, err := w.m.cfg.Store.Load(ctx, tx, failed.ref)
+		if err != nil || r == nil {
+			return err
+		}
+		r.Wake, r.Error = w.m.now().Add(postponed), cut(failed.Error(), maxError)
+		return w.m.cfg.Store.Save(ctx, tx, r, nil)
+	})
+}
 
 func (w *wakes[Tx]) wake(ctx context.Context, u *unit[Tx], r *Record) error {
 	if u.open[r.Ref] != nil {
@@ -84,9 +121,7 @@ func (w *wakes[Tx]) wake(ctx context.Context, u *unit[Tx], r *Record) error {
 	}
 	o, err := u.take(r)
 	if err != nil {
-		w.m.cfg.Logger.Error("saga is due and cannot be read", "saga", r.Type, "id", r.ID, "error", err)
-		r.Wake = u.at.Add(postponed)
-		return w.m.cfg.Store.Save(ctx, u.tx, r, nil)
+		return err
 	}
 	if o.Request != nil {
 		return w.m.request(ctx, u, o)

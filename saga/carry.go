@@ -89,7 +89,7 @@ func (u *unit[Tx]) startChild(o *open, out machine.StartChild) error {
 	if err := validateID(ref.ID); err != nil {
 		return fmt.Errorf("saga %s %q: step %q: %w", o.Type, o.ID, out.Step, err)
 	}
-	child := u.create(ref, def, data)
+	child := u.create(ref, u.m.definitions[ref.Type], data)
 	child.state.Headers = o.state.Headers
 	child.state.Parent = &parent{Type: o.Type, ID: o.ID, Step: out.Step, Attempt: out.Attempt}
 	u.later(child, machine.Started{})

@@ -34,6 +34,7 @@ type AnyDefinition interface {
 	childEnded(data any, step string, child any) error
 	awaited() []awaited
 	transactions() map[string]reflect.Type
+	intercept(tx reflect.Type, run func(ctx context.Context, tx any, c LocalCall) error) AnyDefinition
 }
 
 // awaited is an event that a step of a definition waits for.

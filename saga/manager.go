@@ -43,6 +43,8 @@ type Config[Tx any] struct {
 	Poll time.Duration
 	// Now is the clock of deadlines. Default time.Now.
 	Now func() time.Time
+	// Jitter returns the chance, from 0 to 1, that the waits between attempts depend on. Default math/rand.
+	Jitter func() float64
 	// Logger gets what people should know. Default: nothing is logged.
 	Logger *slog.Logger
 	// Observer is told what happens to sagas; it may be nil.
@@ -127,6 +129,9 @@ func (c *Config[Tx]) complete() error {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Jitter == nil {
+		c.Jitter = rand.Float64
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -242,5 +247,3 @@ func (m *Manager[Tx]) setReady(err error) {
 }
 
 func (m *Manager[Tx]) now() time.Time { return m.cfg.Now().UTC().Truncate(time.Microsecond) }
-
-func jitter() float64 { return rand.Float64() }

@@ -115,7 +115,7 @@ func (u *unit[Tx]) step(ctx context.Context, o *open, what machine.Happening) er
 		what = machine.Undecodable{Error: o.broken.Error()}
 	}
 	var outputs []machine.Output
-	o.state.Instance, outputs = machine.Advance(o.plan, o.state.Instance, machine.Input{At: u.at, Jitter: jitter(), What: what})
+	o.state.Instance, outputs = machine.Advance(o.plan, o.state.Instance, machine.Input{At: u.at, Jitter: u.m.cfg.Jitter(), What: what})
 	o.changed = true
 	for _, output := range outputs {
 		if err := u.carry(ctx, o, output); err != nil {

@@ -14,6 +14,7 @@ const (
 	maxCommandID = 1024
 	maxStep      = 512
 	maxReference = 255 // saga's type and id, reply key
+	maxTarget    = 255
 )
 
 // An ask is who wants to be told what becomes of a command, and of which one. Its
@@ -29,14 +30,17 @@ type ask struct {
 	Repeatable   bool   `json:"re,omitempty"`
 	// Locked is the target that was locked for the command.
 	Locked string `json:"l,omitempty"`
-	// Round counts how often the handler was called anew for a repeated command.
+	// Round counts how often a repeated command was handled anew: once for each
+	// answer that came later and was a retryable failure.
 	Round int `json:"n,omitempty"`
+
+	message *tidings.Message
 }
 
 func askOf(m *tidings.Message) ask {
 	h := m.Headers
 	a := ask{Participant: h[HeaderParticipant], CommandID: h[HeaderCommandID], ReplyChannel: h[HeaderReplyChannel], ReplyKey: h[HeaderReplyKey],
-		SagaType: h[HeaderSagaType], SagaID: h[HeaderSagaID], SagaStep: h[HeaderSagaStep], Repeatable: h[HeaderRepeatable] == "true"}
+		SagaType: h[HeaderSagaType], SagaID: h[HeaderSagaID], SagaStep: h[HeaderSagaStep], Repeatable: h[HeaderRepeatable] == "true", message: m}
 	if a.CommandID == "" {
 		a.CommandID = m.ID
 	}

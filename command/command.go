@@ -12,7 +12,8 @@ type Participant struct {
 	// Name is sent with each command and so must not change later: 1 to 200
 	// letters, digits, '.', '_' and '-'.
 	Name string
-	// Channel is where its commands are sent. Several participants may share one.
+	// Channel is where its commands are sent. Several participants may share
+	// one; if not all of them are handled by one [Receiver], see [Receiver.Ignore].
 	Channel string
 	// Codec encodes commands and replies. Default codec.JSON{}.
 	Codec codec.Codec
@@ -43,6 +44,8 @@ type Of[C Command] struct {
 	Saga Saga
 	// Message is the whole message. It must not be changed.
 	Message *tidings.Message
+
+	ask ask
 }
 
 // A Saga names the saga that a command was sent for.
@@ -53,7 +56,9 @@ type Saga struct{ Type, ID string }
 const (
 	// HeaderParticipant names the participant that a command is for.
 	HeaderParticipant = "participant"
-	// HeaderCommandID is the id of the command, the same for repeated attempts. A reply carries it back.
+	// HeaderCommandID is the id of the command, the same for repeated attempts. A
+	// reply carries it back. A final failure of a repeatable command is final for its
+	// id: to ask anew after one takes a new id.
 	HeaderCommandID = "commandid"
 	// HeaderReplyChannel and HeaderReplyKey say where to send the reply, and
 	// with which key. A command without a reply channel is a notification.
@@ -69,7 +74,7 @@ const (
 	HeaderRepeatable = "repeatable"
 	// HeaderOutcome of a reply is "success" or "failure".
 	HeaderOutcome = "outcome"
-	// HeaderFailure of a failure that no handler chose says why: one of the Failure constants.
+	// HeaderFailure of a failure without a reply of the user's says why: one of the Failure constants.
 	HeaderFailure = "failure"
 	// HeaderRetryable is "true" on failures that may pass.
 	HeaderRetryable = "retryable"
@@ -83,7 +88,7 @@ const (
 	OutcomeFailure = "failure"
 )
 
-// Why a command failed without a handler's choice.
+// Why a command failed without a reply of the user's.
 const (
 	// FailureUnhandled: the participant has no handler for the type.
 	FailureUnhandled = "unhandled"
@@ -91,20 +96,22 @@ const (
 	FailureUndecodable = "undecodable"
 	// FailureRejected: the handler failed with an error as often as the inbox allows, or for good.
 	FailureRejected = "rejected"
+	// FailureRefused: the handler refused, without a reply of the user's ([Refuse]).
+	FailureRefused = "refused"
 )
 
 // Types of messages that Tidings itself sends.
 const (
 	// TypeDone is the type of a reply without a body of the user's.
 	TypeDone = "tidings.done"
-	// TypeFailed is the type of a failure that no handler chose. Its payload is a [Problem].
+	// TypeFailed is the type of a failure without a reply of the user's. Its payload is a [Problem].
 	TypeFailed = "tidings.failed"
 	// TypeUnlock is the type of the command that ends a saga's locks at a
 	// participant. It has no reply.
 	TypeUnlock = "tidings.unlock"
 )
 
-// A Problem is the reply to a command that no handler has answered.
+// A Problem is the reply to a command that failed without a reply of the user's.
 type Problem struct {
 	// Failure is one of the Failure constants.
 	Failure string `json:"failure"`

@@ -108,6 +108,7 @@ func (c Config) Part(s Service) (*Part, error) {
 	}
 	for _, in := range s.Inboxes {
 		part.Inboxes = append(part.Inboxes, channels.Before(in))
+		part.Background = append(part.Background, c.watch(s.Name, in)...)
 	}
 	if c.WithoutRelay || !s.Publishes {
 		return part, nil

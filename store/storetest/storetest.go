@@ -1,5 +1,5 @@
 // Package storetest is what every store must pass: the contracts of outbox,
-// relay source, inbox, parked messages and administration, as tests.
+// relay source, inbox, parked messages, sagas, timers, commands and administration, as tests.
 //
 // A store's own test gives it a [Harness]:
 //
@@ -15,9 +15,12 @@ import (
 	"testing"
 
 	"tidings.example/admin"
+	"tidings.example/command"
 	"tidings.example/inbox"
 	"tidings.example/outbox"
 	"tidings.example/relay"
+	"tidings.example/saga"
+	"tidings.example/timer"
 )
 
 // A Harness makes databases for the tests of one store. Tx is the store's
@@ -40,6 +43,14 @@ type DB[Tx any] struct {
 	Inbox  inbox.Storage[Tx]
 	Relay  func(source string) relay.Source
 	Admin  Admin
+
+	// Sagas, Timers, Commands and Replies may be nil, and so may Operator, which
+	// is what an operator can ask of the first and of the third.
+	Sagas    saga.Store[Tx]
+	Timers   timer.Store[Tx]
+	Commands command.Store[Tx]
+	Replies  command.ReplyStore[Tx]
+	Operator Operator
 
 	// Begin, Commit and Rollback are the user's own transactions.
 	Begin    func(ctx context.Context) (Tx, error)
@@ -67,6 +78,12 @@ type Admin interface {
 	admin.Outbox
 }
 
+// An Operator asks about sagas and locks.
+type Operator interface {
+	admin.Sagas
+	admin.Locks
+}
+
 // An Audit is a row of the audit table.
 type Audit struct{ Actor, Action, Target, Reason, Detail string }
 
@@ -76,17 +93,25 @@ func Run[Tx any](t *testing.T, h Harness[Tx]) {
 	groups := []struct {
 		name  string
 		tests []testCase[Tx]
+		// has is nil for a part that every store has.
+		has func(db DB[Tx]) bool
 	}{
 		// First and alone: it measures time.
-		{"Wait", waitTests[Tx]()},
-		{"Outbox", outboxTests[Tx]()},
-		{"Read", readTests[Tx]()},
-		{"Lease", leaseTests[Tx]()},
-		{"Change", changeTests[Tx]()},
-		{"Inbox", inboxTests[Tx]()},
-		{"Parked", parkedTests[Tx]()},
-		{"Admin", adminTests[Tx]()},
-		{"Migrate", migrateTests[Tx]()},
+		{name: "Wait", tests: waitTests[Tx]()},
+		{name: "Outbox", tests: outboxTests[Tx]()},
+		{name: "Read", tests: readTests[Tx]()},
+		{name: "Lease", tests: leaseTests[Tx]()},
+		{name: "Change", tests: changeTests[Tx]()},
+		{name: "Inbox", tests: inboxTests[Tx]()},
+		{name: "Parked", tests: parkedTests[Tx]()},
+		{name: "Admin", tests: adminTests[Tx]()},
+		{"Sagas", sagaTests[Tx](), func(db DB[Tx]) bool { return db.Sagas != nil }},
+		{"SagaAdmin", sagaAdminTests[Tx](), func(db DB[Tx]) bool { return db.Sagas != nil && db.Operator != nil }},
+		{"Timers", timerTests[Tx](), func(db DB[Tx]) bool { return db.Timers != nil }},
+		{"Commands", commandTests[Tx](), func(db DB[Tx]) bool { return db.Commands != nil }},
+		{"LockAdmin", lockAdminTests[Tx](), func(db DB[Tx]) bool { return db.Commands != nil && db.Operator != nil }},
+		{"Replies", replyTests[Tx](), func(db DB[Tx]) bool { return db.Replies != nil }},
+		{name: "Migrate", tests: migrateTests[Tx]()},
 	}
 	for _, group := range groups {
 		t.Run(group.name, func(t *testing.T) {
@@ -102,7 +127,11 @@ func Run[Tx any](t *testing.T, h Harness[Tx]) {
 					if test.empty {
 						open = h.OpenEmpty
 					}
-					test.run(newEnv(t, open(t)))
+					db := open(t)
+					if group.has != nil && !group.has(db) {
+						t.Skip("the store has no such part")
+					}
+					test.run(newEnv(t, db))
 				})
 			}
 		})

@@ -1,0 +1,207 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"tidings.example"
+	"tidings.example/command"
+)
+
+// Commands is a [command.Store] for any database behind database/sql.
+type Commands struct {
+	Engine
+	text *commandText
+}
+
+var _ command.Store[*sql.Tx] = (*Commands)(nil)
+
+// NewCommands returns what the participants of a database remember.
+func NewCommands(e Engine) *Commands { return &Commands{e, e.commandText()} }
+
+// commandText are the statements about commands.
+type commandText struct {
+	take, guard, aside, remember                            insertion
+	lock, free, unlock, locksOf                             string
+	first, removeAside, broken, forgetBroken, answered, old string
+}
+
+const (
+	lockColumns = `participant, target, saga_type, saga_id, since`
+	lockRow     = `(?, ?, ?, ?, @at)`
+)
+
+func (d *Dialect) commandText() *commandText {
+	return &commandText{
+		take:  d.insertion(`tidings_command_lock`, lockColumns, lockRow, d.OrTake),
+		guard: d.insertion(`tidings_command_lock`, lockColumns, lockRow, d.ignore("target")),
+		lock: d.kept(`SELECT saga_type, saga_id, micros(since), broken FROM tidings_command_lock
+	WHERE participant = ? AND target = ? @lock`),
+		free:    d.kept(`DELETE FROM tidings_command_lock WHERE participant = ? AND target = ?`),
+		unlock:  d.kept(`DELETE FROM tidings_command_lock WHERE participant = ? AND target = ? AND saga_type = ? AND saga_id = ?`),
+		locksOf: d.kept(`SELECT target FROM tidings_command_lock WHERE participant = ? AND saga_type = ? AND saga_id = ? ORDER BY target`),
+
+		aside: d.insertion(`tidings_command_aside`, `participant, target, at, `+messageColumns, `(?, ?, @at, `+messageRow+`)`, ""),
+		first: d.kept(`SELECT id, micros(at), ` + messageRead + ` FROM tidings_command_aside WHERE participant = ? AND target = ?
+	ORDER BY id LIMIT 1`),
+		removeAside: d.kept(`DELETE FROM tidings_command_aside WHERE id = ?`),
+		broken: d.kept(`SELECT target, EXISTS (SELECT 1 FROM tidings_command_aside a
+		WHERE a.participant = l.participant AND a.target = l.target)
+	FROM tidings_command_lock l WHERE participant = ? AND broken = 1 ORDER BY since, target LIMIT ?`),
+		forgetBroken: d.text(`DELETE FROM tidings_command_lock WHERE participant = ? AND target = ? AND broken = 1
+	AND NOT EXISTS (SELECT 1 FROM tidings_command_aside a WHERE a.participant = ? AND a.target = ?)`),
+
+		answered: d.kept(`SELECT ` + messageRead + ` FROM tidings_command_answer WHERE participant = ? AND command_id = ?`),
+		remember: d.insertion(`tidings_command_answer`, `participant, command_id, at, `+messageColumns, `(?, ?, @at, `+messageRow+`)`, ""),
+		old: d.text(`SELECT command_id FROM tidings_command_answer @index(tidings_command_answer_age)
+	WHERE participant = ? AND at < @at ORDER BY at LIMIT ?`),
+	}
+}
+
+// Lock returns the lock on a target, and takes it for owner if it is free.
+func (c *Commands) Lock(ctx context.Context, tx *sql.Tx, target command.Target, owner command.Saga, at time.Time) (command.Lock, error) {
+	l, err := c.lock(ctx, tx, target, owner, at)
+	if err != nil {
+		return command.Lock{}, fmt.Errorf("lock %q of %s: %w", target.Name, target.Participant, err)
+	}
+	return l, nil
+}
+
+func (c *Commands) lock(ctx context.Context, tx *sql.Tx, target command.Target, owner command.Saga, at time.Time) (l command.Lock, err error) {
+	none := owner == command.Saga{}
+	if err := c.begin(ctx, tx); err != nil {
+		return l, err
+	}
+	// Whoever inserts a row that is there waits for the transaction that has
+	// changed it, or has removed it.
+	switch {
+	case !none:
+		_, err = tx.ExecContext(ctx, c.text.take.of(1), target.Participant, target.Name, owner.Type, owner.ID, c.Time(at))
+	case c.Guard:
+		_, err = tx.ExecContext(ctx, c.text.guard.of(1), target.Participant, target.Name, "", "", c.Time(at))
+	}
+	if err != nil {
+		return l, err
+	}
+	var since sql.NullInt64
+	var broken bool
+	err = tx.QueryRowContext(ctx, c.text.lock, target.Participant, target.Name).Scan(&l.Owner.Type, &l.Owner.ID, &since, &broken)
+	switch {
+	case none && errors.Is(err, sql.ErrNoRows):
+		return command.Lock{}, nil
+	case err != nil:
+		return l, err
+	case l.Owner == command.Saga{} && broken:
+		return command.Lock{}, nil
+	case l.Owner == command.Saga{}:
+		// The row has served its purpose. Until tx ends others wait for it all the same.
+		_, err = tx.ExecContext(ctx, c.text.free, target.Participant, target.Name)
+		return command.Lock{}, err
+	}
+	l.Target, l.Since = target, timeOf(since)
+	return l, nil
+}
+
+// Unlock removes the lock that owner has on a target.
+func (c *Commands) Unlock(ctx context.Context, tx *sql.Tx, target command.Target, owner command.Saga) (bool, error) {
+	if owner == (command.Saga{}) {
+		return false, nil
+	}
+	n, err := affected(ctx, tx, c.text.unlock, target.Participant, target.Name, owner.Type, owner.ID)
+	if err != nil {
+		return false, fmt.Errorf("unlock %q of %s: %w", target.Name, target.Participant, err)
+	}
+	return n > 0, nil
+}
+
+// LocksOf returns what a saga has locked, sorted.
+func (c *Commands) LocksOf(ctx context.Context, tx *sql.Tx, participant string, owner command.Saga) ([]command.Target, error) {
+	if owner == (command.Saga{}) {
+		return nil, nil
+	}
+	err := c.begin(ctx, tx)
+	var all []command.Target
+	if err == nil {
+		all, err = Collect(ctx, tx, c.text.locksOf, []any{participant, owner.Type, owner.ID}, func(rows *sql.Rows) (command.Target, error) {
+			t := command.Target{Participant: participant}
+			return t, rows.Scan(&t.Name)
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the locks of saga %s %q: %w", owner.Type, owner.ID, err)
+	}
+	return all, nil
+}
+
+// SetAside stores a command that waits for a target.
+func (c *Commands) SetAside(ctx context.Context, tx *sql.Tx, target command.Target, m *tidings.Message, at time.Time) error {
+	args, err := c.messageArgs([]any{target.Participant, target.Name, c.Time(at)}, m)
+	if err == nil {
+		_, err = tx.ExecContext(ctx, c.text.aside.of(1), args...)
+	}
+	if err != nil {
+		return fmt.Errorf("set command %q aside: %w", m.ID, err)
+	}
+	return nil
+}
+
+// FirstAside returns the command that has waited longest, or nil.
+func (c *Commands) FirstAside(ctx context.Context, tx *sql.Tx, target command.Target) (*command.Aside, error) {
+	err := c.begin(ctx, tx)
+	var found []command.Aside
+	if err == nil {
+		found, err = Collect(ctx, tx, c.text.first, []any{target.Participant, target.Name}, func(rows *sql.Rows) (command.Aside, error) {
+			a := command.Aside{Target: target}
+			var at sql.NullInt64
+			err := scanMessage(rows, &a.Message, &a.ID, &at)
+			if err != nil {
+				err = fmt.Errorf("row %d of tidings_command_aside: %w", a.ID, err)
+			}
+			a.At = timeOf(at)
+			return a, err
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the first command that waits for %q of %s: %w", target.Name, target.Participant, err)
+	}
+	if len(found) == 0 {
+		return nil, nil
+	}
+	return &found[0], nil
+}
+
+// RemoveAside removes a command that waits no more.
+func (c *Commands) RemoveAside(ctx context.Context, tx *sql.Tx, id int64) error {
+	if _, err := tx.ExecContext(ctx, c.text.removeAside, id); err != nil {
+		return fmt.Errorf("remove command %d that was set aside: %w", id, err)
+	}
+	return nil
+}
+
+// Broken returns targets whose locks were broken and that commands wait for.
+// Marks of those that nothing waits for any more are removed in passing.
+func (c *Commands) Broken(ctx context.Context, participant string, limit int) ([]command.Target, error) {
+	var forget []string
+	var targets []command.Target
+	_, err := Collect(ctx, c.Pool, c.text.broken, []any{participant, limit}, func(rows *sql.Rows) (waits bool, err error) {
+		t := command.Target{Participant: participant}
+		if err = rows.Scan(&t.Name, &waits); waits {
+			targets = append(targets, t)
+		} else {
+			forget = append(forget, t.Name)
+		}
+		return waits, err
+	})
+	for _, name := range forget {
+		if err == nil {
+			_, err = c.Pool.ExecContext(ctx, c.text.forgetBroken, participant, name, participant, name)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the broken locks of %s: %w", participant, err)
+	}
+	return targets, nil
+}

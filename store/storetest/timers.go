@@ -1,0 +1,321 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"tidings.example"
+)
+
+func timerTests[Tx any]() []testCase[Tx] {
+	return []testCase[Tx]{
+		{name: "a delayed message comes back whole", run: testTimerWhole[Tx]},
+		{name: "messages are taken in the order of their times", run: testTimerOrder[Tx]},
+		{name: "many are stored at once", run: testTimerMany[Tx]},
+		{name: "a message is cancelled", run: testTimerCancel[Tx]},
+		{name: "ids are unique", run: testTimerUnique[Tx]},
+		{name: "a roll-back leaves things as they were", run: testTimerRollBack[Tx]},
+		{name: "what another transaction takes is left out", run: testTimerSkips[Tx], twoWriters: true},
+		{name: "each message is taken once", run: testTimerRace[Tx]},
+	}
+}
+
+// complete is a message that is ready to be appended.
+func complete(id string) tidings.Message {
+	m := message("k")
+	m.ID, m.ContentType, m.Time = id, "application/json", at(0)
+	return m
+}
+
+// fullMessage has something in every field.
+func fullMessage(id string) tidings.Message {
+	m := complete(id)
+	m.Source, m.Subject, m.ContentType = source, "Betreff", "application/octet-stream"
+	m.Headers = tidings.Headers{"tenant": "ä\"b\\c'", "empty": ""}
+	m.Payload = []byte{0, 1, 0xff, '\'', '?'}
+	m.Stamp = tidings.Stamp{Epoch: "one", Lane: 959, Sequence: 1 << 60}
+	return m
+}
+
+func bareMessage(id string) tidings.Message {
+	return tidings.Message{ID: id, Channel: "orders", Type: "T", ContentType: "application/json", Time: at(0)}
+}
+
+func (e *env[Tx]) delay(due time.Time, ms ...tidings.Message) {
+	e.Helper()
+	e.inTx(func(tx Tx) error { return e.db.Timers.Delay(e.ctx, tx, due, ms) })
+}
+
+func (e *env[Tx]) take(now time.Time, limit int) (ms []tidings.Message) {
+	e.Helper()
+	e.ok(e.db.Timers.InTx(e.ctx, func(ctx context.Context, tx Tx) (err error) {
+		ms, err = e.db.Timers.Take(ctx, tx, now, limit)
+		return err
+	}))
+	return ms
+}
+
+func messageIDs(ms []tidings.Message) string {
+	ids := make([]string, len(ms))
+	for i, m := range ms {
+		ids[i] = m.ID
+	}
+	return strings.Join(ids, " ")
+}
+
+func (e *env[Tx]) wantNext(want time.Time) {
+	e.Helper()
+	got, ok, err := e.db.Timers.Next(e.ctx)
+	if err != nil || ok != !want.IsZero() || !got.Equal(want) {
+		e.Errorf("next: %s, %v, %v; want %s", got, ok, err, want)
+	}
+}
+
+func testTimerWhole[Tx any](e *env[Tx]) {
+	want := []tidings.Message{fullMessage("full"), bareMessage("bare"), complete("plain")}
+	e.delay(at(1), want...)
+	got := e.take(at(1), 10)
+	if len(got) != len(want) {
+		e.Fatalf("took %q", messageIDs(got))
+	}
+	for i := range want {
+		if diff := sameMessage(got[i], want[i]); diff != "" {
+			e.Error(diff)
+		}
+	}
+	if again := e.take(at(1000), 10); len(again) != 0 {
+		e.Errorf("taken again: %q", messageIDs(again))
+	}
+}
+
+func testTimerOrder[Tx any](e *env[Tx]) {
+	e.wantNext(time.Time{})
+	e.delay(at(20), complete("c"), complete("b"))
+	e.delay(at(10), complete("z"))
+	e.delay(at(30), complete("0"))
+	e.delay(at(20), complete("a"))
+	e.wantNext(at(10))
+	for _, step := range []struct {
+		now   time.Time
+		limit int
+		want  string
+		next  time.Time
+	}{
+		{at(10).Add(-time.Microsecond), 10, "", at(10)},
+		{at(10), 10, "z", at(20)},
+		{at(25), 2, "c b", at(20)},
+		{at(25), 2, "a", at(30)},
+		{at(25), 2, "", at(30)},
+		{at(1000), 10, "0", time.Time{}},
+	} {
+		if got := messageIDs(e.take(step.now, step.limit)); got != step.want {
+			e.Errorf("at %s: %q, want %q", step.now, got, step.want)
+		}
+		e.wantNext(step.next)
+	}
+}
+
+func testTimerMany[Tx any](e *env[Tx]) {
+	var ms []tidings.Message
+	for i := range 1100 {
+		ms = append(ms, complete(fmt.Sprintf("%04d", i)))
+	}
+	for i := range 3 {
+		m := complete(fmt.Sprintf("big%d", i))
+		m.Payload = make([]byte, 1<<20)
+		ms = append(ms, m)
+	}
+	e.delay(at(1), ms...)
+	if got, want := messageIDs(e.take(at(1), 5000)), messageIDs(ms); got != want {
+		e.Errorf("took %.200q (%d bytes), want %d bytes", got, len(got), len(want))
+	}
+}
+
+func testTimerCancel[Tx any](e *env[Tx]) {
+	e.delay(at(1), complete("a"), complete("b"), complete("B"))
+	for _, c := range []struct {
+		id   string
+		want bool
+	}{{"a", true}, {"a", false}, {"missing", false}, {"B", true}} {
+		e.inTx(func(tx Tx) error {
+			got, err := e.db.Timers.Cancel(e.ctx, tx, c.id)
+			if got != c.want {
+				e.Errorf("cancel %q: %v", c.id, got)
+			}
+			return err
+		})
+	}
+	if got := messageIDs(e.take(at(1), 10)); got != "b" {
+		e.Errorf("took %q", got)
+	}
+	e.inTx(func(tx Tx) error {
+		if got, err := e.db.Timers.Cancel(e.ctx, tx, "b"); got || err != nil {
+			e.Errorf("cancel what was taken: %v, %v", got, err)
+		}
+		return nil
+	})
+	// Delayed and cancelled in one transaction.
+	e.inTx(func(tx Tx) error {
+		if err := e.db.Timers.Delay(e.ctx, tx, at(1), []tidings.Message{complete("c")}); err != nil {
+			return err
+		}
+		if got, err := e.db.Timers.Cancel(e.ctx, tx, "c"); !got || err != nil {
+			e.Errorf("cancel in the same transaction: %v, %v", got, err)
+		}
+		return nil
+	})
+	e.wantNext(time.Time{})
+}
+
+func testTimerUnique[Tx any](e *env[Tx]) {
+	e.delay(at(1), complete("a"))
+	if err := e.tryTx(func(tx Tx) error { return e.db.Timers.Delay(e.ctx, tx, at(2), []tidings.Message{complete("a")}) }); err == nil {
+		e.Error("the same id is taken twice")
+	}
+	if got := messageIDs(e.take(at(5), 10)); got != "a" {
+		e.Errorf("took %q", got)
+	}
+	e.delay(at(1), complete("a"))
+}
+
+func testTimerRollBack[Tx any](e *env[Tx]) {
+	e.delay(at(1), complete("a"), complete("b"))
+	stop := errors.New("stop")
+	for _, fn := range []func(ctx context.Context, tx Tx) error{
+		func(ctx context.Context, tx Tx) error {
+			_, err := e.db.Timers.Take(ctx, tx, at(5), 10)
+			return err
+		},
+		func(ctx context.Context, tx Tx) error {
+			_, err := e.db.Timers.Cancel(ctx, tx, "a")
+			return err
+		},
+		func(ctx context.Context, tx Tx) error {
+			return e.db.Timers.Delay(ctx, tx, at(0), []tidings.Message{complete("c")})
+		},
+	} {
+		err := e.db.Timers.InTx(e.ctx, func(ctx context.Context, tx Tx) error { return errors.Join(fn(ctx, tx), stop) })
+		if err == nil || err.Error() != "stop" {
+			e.Fatal(err)
+		}
+	}
+	e.wantNext(at(1))
+	if got := messageIDs(e.take(at(5), 10)); got != "a b" {
+		e.Errorf("took %q", got)
+	}
+}
+
+func testTimerSkips[Tx any](e *env[Tx]) {
+	e.delay(at(1), complete("a"), complete("b"), complete("c"), complete("d"))
+	e.ok(e.db.Timers.InTx(e.ctx, func(ctx context.Context, tx Tx) error {
+		ms, err := e.db.Timers.Take(ctx, tx, at(5), 2)
+		if err != nil {
+			return err
+		}
+		if got := messageIDs(ms); got != "a b" {
+			e.Errorf("first took %q", got)
+		}
+		if got := messageIDs(e.take(at(5), 10)); got != "c d" {
+			e.Errorf("second took %q", got)
+		}
+		// Storing and cancelling others is not held up.
+		e.delay(at(2), complete("e"), complete("f"))
+		e.inTx(func(tx Tx) error {
+			_, err := e.db.Timers.Cancel(e.ctx, tx, "f")
+			return err
+		})
+		return nil
+	}))
+	if got := messageIDs(e.take(at(5), 10)); got != "e" {
+		e.Errorf("then took %q", got)
+	}
+}
+
+func testTimerRace[Tx any](e *env[Tx]) {
+	const batches, size, takers = 20, 10, 6
+	var mu sync.Mutex
+	taken := map[string]int{}
+	total, cancelled := 0, 0
+	var wait sync.WaitGroup
+	var stored sync.WaitGroup
+	again := func(fn func(ctx context.Context, tx Tx) error) bool {
+		for {
+			err := e.db.Timers.InTx(e.ctx, fn)
+			if err == nil {
+				return true
+			}
+			if !e.db.Timers.Transient(err) {
+				e.Error(err)
+				return false
+			}
+		}
+	}
+	for b := range batches {
+		stored.Add(1)
+		wait.Go(func() {
+			defer stored.Done()
+			var ms []tidings.Message
+			for i := range size {
+				ms = append(ms, complete(fmt.Sprintf("%d-%d", b, i)))
+			}
+			if !again(func(ctx context.Context, tx Tx) error { return e.db.Timers.Delay(ctx, tx, at(b%5), ms) }) {
+				return
+			}
+			var gone bool
+			if again(func(ctx context.Context, tx Tx) (err error) {
+				gone, err = e.db.Timers.Cancel(ctx, tx, ms[size-1].ID)
+				return err
+			}) && gone {
+				mu.Lock()
+				cancelled++
+				mu.Unlock()
+			}
+		})
+	}
+	for range takers {
+		wait.Go(func() {
+			for e.ctx.Err() == nil {
+				var ms []tidings.Message
+				if !again(func(ctx context.Context, tx Tx) (err error) {
+					ms, err = e.db.Timers.Take(ctx, tx, at(10), 7)
+					return err
+				}) {
+					return
+				}
+				mu.Lock()
+				for _, m := range ms {
+					taken[m.ID]++
+					total++
+				}
+				done := total+cancelled == batches*size
+				mu.Unlock()
+				if done {
+					return
+				}
+				if len(ms) == 0 {
+					stored.Wait()
+					if _, ok, err := e.db.Timers.Next(e.ctx); !ok || err != nil {
+						return
+					}
+				}
+			}
+		})
+	}
+	wait.Wait()
+	for id, n := range taken {
+		if n != 1 {
+			e.Errorf("%s was taken %d times", id, n)
+		}
+	}
+	if total+cancelled != batches*size {
+		e.Errorf("%d taken and %d cancelled of %d", total, cancelled, batches*size)
+	}
+	if !slices.Contains([]int{0, batches}, cancelled) {
+		e.Logf("%d were cancelled in time", cancelled)
+	}
+}

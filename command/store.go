@@ -32,8 +32,8 @@ type Store[Tx any] interface {
 	FirstAside(ctx context.Context, tx Tx, target Target) (*Aside, error)
 	// RemoveAside removes a command that waits no more.
 	RemoveAside(ctx context.Context, tx Tx, id int64) error
-	// Broken returns up to limit targets of a participant whose locks an operator has
-	// broken and which have commands waiting. It needs no transaction.
+	// Broken returns up to limit targets of a participant for which commands wait though no saga
+	// has the lock: an operator has broken it, or what waited failed when it was released. It needs no transaction.
 	Broken(ctx context.Context, participant string, limit int) ([]Target, error)
 
 	// Answered returns the remembered answer to a command, or nil.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -27,7 +28,7 @@ func (db DB) Migrate(ctx context.Context, service string, files fs.FS) error {
 }
 
 func (db DB) provider(service string, files fs.FS) (*goose.Provider, error) {
-	options := []goose.ProviderOption{goose.WithTableName(service + "_migrations"), goose.WithDisableGlobalRegistry(true),
+	options := []goose.ProviderOption{goose.WithTableName(strings.ReplaceAll(service, "-", "_") + "_migrations"), goose.WithDisableGlobalRegistry(true),
 		goose.WithLogger(goose.NopLogger())}
 	var dialect goose.Dialect
 	switch db.Kind {

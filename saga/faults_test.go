@@ -89,7 +89,8 @@ func TestStrangeReplies(t *testing.T) {
 	w.until("the repeated reply", func() bool { return strings.Contains(w.journal(ref), "repeated reply") })
 	seen.mu.Lock()
 	defer seen.mu.Unlock()
-	if want := []saga.Ref{{Type: "create-order", ID: "9"}, {}}; !slices.Equal(seen.unknown, want) || seen.ended[ref] != machine.Completed {
+	// A batch that is rolled back tells of them again.
+	if !slices.Contains(seen.unknown, saga.Ref{Type: "create-order", ID: "9"}) || !slices.Contains(seen.unknown, saga.Ref{}) || seen.ended[ref] != machine.Completed {
 		t.Errorf("unknown %v, ended %v", seen.unknown, seen.ended)
 	}
 }

@@ -19,6 +19,9 @@ var (
 	_ admin.Migrator = (*Admin)(nil)
 	_ admin.Doctor   = (*Admin)(nil)
 	_ admin.Log      = (*Admin)(nil)
+	_ admin.Sagas    = (*Admin)(nil)
+	_ admin.Locks    = (*Admin)(nil)
+	_ admin.Pending  = (*Admin)(nil)
 )
 
 const auditSQL = `INSERT INTO tidings_audit (actor, action, target, reason, detail) VALUES ($1, $2, $3, $4, $5)`

@@ -138,9 +138,17 @@ var grants = []struct {
 	{"handle messages", map[string]string{
 		"tidings_inbox_lane": "SELECT, INSERT, UPDATE", "tidings_inbox_seen": "SELECT, INSERT, UPDATE, DELETE",
 		"tidings_inbox_held": "SELECT, INSERT, UPDATE, DELETE", "tidings_inbox_parked": "SELECT, INSERT, UPDATE, DELETE"}},
+	{"run sagas and timers", map[string]string{
+		"tidings_saga": "SELECT, INSERT, UPDATE", "tidings_saga_journal": "INSERT", "tidings_saga_plan": "SELECT, INSERT",
+		"tidings_timer": "SELECT, INSERT, UPDATE, DELETE"}},
+	{"handle commands", map[string]string{
+		"tidings_command_lock": "SELECT, INSERT, DELETE", "tidings_command_aside": "SELECT, INSERT, DELETE",
+		"tidings_command_answer": "SELECT, INSERT, UPDATE, DELETE", "tidings_reply": "SELECT, INSERT, UPDATE, DELETE"}},
 	{"operate", map[string]string{
 		"tidings_outbox": "SELECT", "tidings_outbox_aside": "SELECT, UPDATE, DELETE", "tidings_relay": "SELECT",
-		"tidings_relay_log": "SELECT, UPDATE", "tidings_inbox_held": "SELECT, UPDATE", "tidings_inbox_parked": "SELECT, UPDATE, DELETE", "tidings_audit": "INSERT"}},
+		"tidings_relay_log": "SELECT, UPDATE", "tidings_inbox_held": "SELECT, UPDATE", "tidings_inbox_parked": "SELECT, UPDATE, DELETE", "tidings_audit": "INSERT",
+		"tidings_saga": "SELECT, UPDATE", "tidings_saga_journal": "SELECT", "tidings_saga_plan": "SELECT", "tidings_timer": "SELECT",
+		"tidings_command_lock": "SELECT, DELETE", "tidings_command_aside": "SELECT"}},
 }
 
 const privilegeSQL = `SELECT to_regclass($1) IS NOT NULL AND NOT has_table_privilege(to_regclass($1), $2)`

@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"tidings.example/saga"
 )
 
 // A described error says what people need to know instead of what the driver
@@ -104,7 +106,7 @@ func transient(err error) bool {
 	}
 	var lost *lostError
 	var connect *pgconn.ConnectError
-	return errors.As(err, &lost) || errors.As(err, &connect) || errors.Is(err, pgconn.ErrConnClosed) ||
+	return errors.Is(err, saga.ErrConflict) || errors.As(err, &lost) || errors.As(err, &connect) || errors.Is(err, pgconn.ErrConnClosed) ||
 		errors.Is(err, driver.ErrBadConn) || pgconn.SafeToRetry(err) || pgconn.Timeout(err)
 }
 

@@ -94,7 +94,9 @@ func (db *DB) checkSchema(ctx context.Context) error {
 
 // tables are those that must be there.
 var tables = []string{"tidings_outbox", "tidings_outbox_log", "tidings_outbox_aside", "tidings_relay", "tidings_relay_log", "tidings_relay_counters", "tidings_relay_plan",
-	"tidings_relay_epoch", "tidings_audit", "tidings_inbox_lane", "tidings_inbox_seen", "tidings_inbox_held", "tidings_inbox_parked"}
+	"tidings_relay_epoch", "tidings_audit", "tidings_inbox_lane", "tidings_inbox_seen", "tidings_inbox_held", "tidings_inbox_parked",
+	"tidings_saga", "tidings_saga_journal", "tidings_saga_plan", "tidings_timer", "tidings_command_lock", "tidings_command_aside",
+	"tidings_command_answer", "tidings_reply"}
 
 const missingSQL = `SELECT t FROM unnest($1::text[]) AS t WHERE to_regclass(t) IS NULL ORDER BY t`
 

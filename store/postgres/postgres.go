@@ -132,6 +132,41 @@ func (db *DB) InboxSQL() *Inbox[*sql.Tx] {
 	return &Inbox[*sql.Tx]{db: db, on: onSQL, inTx: db.inSQLTx}
 }
 
+// Sagas returns the sagas of the orchestrators that keep them in this database,
+// for pgx transactions.
+func (db *DB) Sagas() *Sagas[pgx.Tx] { return &Sagas[pgx.Tx]{db: db, on: onPgx, inTx: db.inPgxTx} }
+
+// SagasSQL is Sagas for database/sql transactions.
+func (db *DB) SagasSQL() *Sagas[*sql.Tx] { return &Sagas[*sql.Tx]{db: db, on: onSQL, inTx: db.inSQLTx} }
+
+// Timers returns the delayed messages, for pgx transactions.
+func (db *DB) Timers() *Timers[pgx.Tx] { return &Timers[pgx.Tx]{db: db, on: onPgx, inTx: db.inPgxTx} }
+
+// TimersSQL is Timers for database/sql transactions.
+func (db *DB) TimersSQL() *Timers[*sql.Tx] {
+	return &Timers[*sql.Tx]{db: db, on: onSQL, inTx: db.inSQLTx}
+}
+
+// Commands returns what participants remember of commands, for pgx transactions.
+func (db *DB) Commands() *Commands[pgx.Tx] {
+	return &Commands[pgx.Tx]{db: db, on: onPgx, inTx: db.inPgxTx}
+}
+
+// CommandsSQL is Commands for database/sql transactions.
+func (db *DB) CommandsSQL() *Commands[*sql.Tx] {
+	return &Commands[*sql.Tx]{db: db, on: onSQL, inTx: db.inSQLTx}
+}
+
+// Replies returns the replies that somebody waits for, for pgx transactions.
+func (db *DB) Replies() *Replies[pgx.Tx] {
+	return &Replies[pgx.Tx]{db: db, on: onPgx, inTx: db.inPgxTx}
+}
+
+// RepliesSQL is Replies for database/sql transactions.
+func (db *DB) RepliesSQL() *Replies[*sql.Tx] {
+	return &Replies[*sql.Tx]{db: db, on: onSQL, inTx: db.inSQLTx}
+}
+
 // Relay returns the outbox as a relay reads it. source is the name that goes out
 // with every message; it must stay the same for the life of the outbox.
 func (db *DB) Relay(source string) relay.Source { return &Source{db: db, name: source} }

@@ -115,6 +115,7 @@ func TestDocumentedPrivilegesSuffice(t *testing.T) {
 		return r.app.Outbox().Append(ctx, tx, msg("a"), msg("b"), msg("c"))
 	}))
 	useInbox(ctx, t, r.app.Inbox())
+	useSagas(ctx, t, r)
 	useRelay(ctx, t, r.relay.Relay("shop"))
 	useLog(ctx, t, r)
 	useAdmin(ctx, t, r.operator.Admin())
@@ -124,6 +125,11 @@ func TestDocumentedPrivilegesSuffice(t *testing.T) {
 		sql string
 	}{
 		{r.relay, "SELECT * FROM customers"}, {r.relay, "SELECT * FROM tidings_inbox_parked"}, {r.relay, "UPDATE tidings_outbox SET payload = ''"},
+		{r.relay, "SELECT * FROM tidings_saga"}, {r.relay, "SELECT * FROM tidings_saga_journal"}, {r.relay, "SELECT * FROM tidings_saga_plan"},
+		{r.relay, "SELECT * FROM tidings_timer"}, {r.relay, "SELECT * FROM tidings_command_lock"}, {r.relay, "SELECT * FROM tidings_command_aside"},
+		{r.relay, "SELECT * FROM tidings_command_answer"}, {r.relay, "SELECT * FROM tidings_reply"},
+		{r.app, "DELETE FROM tidings_saga"}, {r.app, "UPDATE tidings_saga_journal SET text = ''"}, {r.operator, "DELETE FROM tidings_saga"},
+		{r.operator, "DELETE FROM tidings_saga_journal"}, {r.operator, "UPDATE tidings_command_lock SET saga_id = ''"},
 		{r.app, "DELETE FROM tidings_outbox"}, {r.app, "UPDATE tidings_relay SET fence = 0"}, {r.app, "DELETE FROM tidings_audit"},
 		{r.operator, "DELETE FROM tidings_audit"}, {r.operator, "DELETE FROM tidings_outbox"},
 	} {

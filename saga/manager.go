@@ -240,6 +240,9 @@ func (m *Manager[Tx]) Ready() error {
 	return m.timers.Ready()
 }
 
+// InboxStats describes the inbox that takes replies and events.
+func (m *Manager[Tx]) InboxStats() inbox.Stats { return m.inbox.Stats() }
+
 func (m *Manager[Tx]) setReady(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -171,7 +171,7 @@ func (b *browser) wantNoProblems() {
 // without ever loading it again.
 func TestPage(t *testing.T) {
 	t.Parallel()
-	r := startAll(t)
+	r := startAll(t, Design)
 	b := openBrowser(t, r.URL, 1280, 900)
 	b.waitText("#live", "live")
 
@@ -230,7 +230,7 @@ func TestPage(t *testing.T) {
 // TestPageUnderLoad: the page keeps up with many messages, and is right in the end.
 func TestPageUnderLoad(t *testing.T) {
 	t.Parallel()
-	r := startAll(t)
+	r := startAll(t, Design)
 	b := openBrowser(t, r.URL, 1280, 900)
 	b.waitText("#live", "live")
 	customer := r.createCustomer("Ada", "100")
@@ -250,7 +250,7 @@ func TestPageUnderLoad(t *testing.T) {
 // TestPageOnAPhone: nothing is wider than the screen, and every field has a label.
 func TestPageOnAPhone(t *testing.T) {
 	t.Parallel()
-	r := startAll(t)
+	r := startAll(t, Design)
 	customer := r.createCustomer("A customer with a name that is long, and a-part-of-it-that-cannot-be-broken-anywhere-at-all", "999999999999.99")
 	r.waitState(r.createOrder(customer, "999999999999.99"), "APPROVED")
 	b := openBrowser(t, r.URL, 360, 740)
@@ -279,7 +279,7 @@ func TestPageOutlivesTheGateway(t *testing.T) {
 	s := sampletest.NewServers(t)
 	addr := sampletest.FreeAddr(t)
 	run := func() *running {
-		return start(t, Config{Broker: s.Broker(), Databases: s.Databases(Services...), Addrs: map[string]string{Gateway: addr}})
+		return start(t, Design, Config{Broker: s.Broker(), Databases: s.Databases(Services...), Addrs: map[string]string{Gateway: addr}})
 	}
 	r := run()
 	r.createCustomer("Ada", "100")

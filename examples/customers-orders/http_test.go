@@ -13,59 +13,64 @@ import (
 // TestEveryRequest goes through the table of requests in the README.
 func TestEveryRequest(t *testing.T) {
 	t.Parallel()
-	r := startAll(t)
+	for style, design := range styles {
+		t.Run(style, func(t *testing.T) {
+			t.Parallel()
+			r := startAll(t, design)
 
-	a := r.Request("POST", "/customers", `{"name":"Ada","creditLimit":{"amount":100}}`)
-	ada := sampletest.Decode[map[string]string](t, a)["customerId"]
-	if a.Status != 201 || ada == "" || a.Header.Get("Location") != "/customers/"+ada || a.Header.Get("Content-Type") != "application/json" {
-		t.Fatalf("POST /customers: %d %v %s", a.Status, a.Header, a.Body)
-	}
-	sampletest.WantJSON(t, r.Request("GET", a.Header.Get("Location"), ""), 200,
-		`{"customerId":"`+ada+`","name":"Ada","creditLimit":{"amount":100},"availableCredit":{"amount":100}}`)
-	sampletest.WantJSON(t, r.Request("GET", "/customers", ""), 200,
-		`{"customers":[{"customerId":"`+ada+`","name":"Ada","creditLimit":{"amount":100},"availableCredit":{"amount":100}}]}`)
-	sampletest.WantJSON(t, r.Request("GET", "/orders", ""), 200, `{"orders":[]}`)
+			a := r.Request("POST", "/customers", `{"name":"Ada","creditLimit":{"amount":100}}`)
+			ada := sampletest.Decode[map[string]string](t, a)["customerId"]
+			if a.Status != 201 || ada == "" || a.Header.Get("Location") != "/customers/"+ada || a.Header.Get("Content-Type") != "application/json" {
+				t.Fatalf("POST /customers: %d %v %s", a.Status, a.Header, a.Body)
+			}
+			sampletest.WantJSON(t, r.Request("GET", a.Header.Get("Location"), ""), 200,
+				`{"customerId":"`+ada+`","name":"Ada","creditLimit":{"amount":100},"availableCredit":{"amount":100}}`)
+			sampletest.WantJSON(t, r.Request("GET", "/customers", ""), 200,
+				`{"customers":[{"customerId":"`+ada+`","name":"Ada","creditLimit":{"amount":100},"availableCredit":{"amount":100}}]}`)
+			sampletest.WantJSON(t, r.Request("GET", "/orders", ""), 200, `{"orders":[]}`)
 
-	a = r.Request("POST", "/orders", `{"customerId":"`+ada+`","orderTotal":{"amount":12.34}}`)
-	approved := sampletest.Decode[map[string]string](t, a)["orderId"]
-	if a.Status != 201 || approved == "" || a.Header.Get("Location") != "/orders/"+approved {
-		t.Fatalf("POST /orders: %d %v %s", a.Status, a.Header, a.Body)
-	}
-	r.waitState(approved, "APPROVED")
-	sampletest.WantJSON(t, r.Request("GET", "/orders/"+approved, ""), 200,
-		`{"orderId":"`+approved+`","customerId":"`+ada+`","orderState":"APPROVED","orderTotal":{"amount":12.34}}`)
-	r.waitAvailable(ada, "87.66")
+			a = r.Request("POST", "/orders", `{"customerId":"`+ada+`","orderTotal":{"amount":12.34}}`)
+			approved := sampletest.Decode[map[string]string](t, a)["orderId"]
+			if a.Status != 201 || approved == "" || a.Header.Get("Location") != "/orders/"+approved {
+				t.Fatalf("POST /orders: %d %v %s", a.Status, a.Header, a.Body)
+			}
+			r.waitState(approved, "APPROVED")
+			sampletest.WantJSON(t, r.Request("GET", "/orders/"+approved, ""), 200,
+				`{"orderId":"`+approved+`","customerId":"`+ada+`","orderState":"APPROVED","orderTotal":{"amount":12.34}}`)
+			r.waitAvailable(ada, "87.66")
 
-	tooMuch := r.createOrder(ada, "87.67")
-	if o := r.waitState(tooMuch, "CANCELLED"); o["cancellationReason"] != "CREDIT_LIMIT_EXCEEDED" {
-		t.Errorf("an order over the limit: %v", o)
-	}
-	nobodys := r.createOrder("no-such-customer", "1")
-	if o := r.waitState(nobodys, "CANCELLED"); o["cancellationReason"] != "CUSTOMER_NOT_FOUND" {
-		t.Errorf("an order of nobody: %v", o)
-	}
+			tooMuch := r.createOrder(ada, "87.67")
+			if o := r.waitState(tooMuch, "CANCELLED"); o["cancellationReason"] != "CREDIT_LIMIT_EXCEEDED" {
+				t.Errorf("an order over the limit: %v", o)
+			}
+			nobodys := r.createOrder("no-such-customer", "1")
+			if o := r.waitState(nobodys, "CANCELLED"); o["cancellationReason"] != "CUSTOMER_NOT_FOUND" {
+				t.Errorf("an order of nobody: %v", o)
+			}
 
-	sampletest.WantJSON(t, r.Request("POST", "/orders/"+approved+"/cancel", ""), 200,
-		`{"orderId":"`+approved+`","customerId":"`+ada+`","orderState":"CANCELLED","orderTotal":{"amount":12.34},"cancellationReason":"BY_CUSTOMER"}`)
-	sampletest.WantProblem(t, r.Request("POST", "/orders/"+approved+"/cancel", "{}"), 409, "")
-	sampletest.WantProblem(t, r.Request("POST", "/orders/"+tooMuch+"/cancel", ""), 409, "")
-	r.waitAvailable(ada, "100")
+			sampletest.WantJSON(t, r.Request("POST", "/orders/"+approved+"/cancel", ""), 200,
+				`{"orderId":"`+approved+`","customerId":"`+ada+`","orderState":"CANCELLED","orderTotal":{"amount":12.34},"cancellationReason":"BY_CUSTOMER"}`)
+			sampletest.WantProblem(t, r.Request("POST", "/orders/"+approved+"/cancel", "{}"), 409, "")
+			sampletest.WantProblem(t, r.Request("POST", "/orders/"+tooMuch+"/cancel", ""), 409, "")
+			r.waitAvailable(ada, "100")
 
-	sampletest.WaitFor(t, func() error {
-		a := r.Request("GET", "/customers/"+ada+"/orderhistory", "")
-		want := `{"customerId":"` + ada + `","name":"Ada","creditLimit":{"amount":100},"orders":[` +
-			`{"orderId":"` + tooMuch + `","orderState":"CANCELLED","orderTotal":{"amount":87.67},"cancellationReason":"CREDIT_LIMIT_EXCEEDED"},` +
-			`{"orderId":"` + approved + `","orderState":"CANCELLED","orderTotal":{"amount":12.34},"cancellationReason":"BY_CUSTOMER"}]}`
-		if got := strings.TrimSpace(string(a.Body)); got != want {
-			return fmt.Errorf("history is %d %s\nwant %s", a.Status, got, want)
-		}
-		return nil
-	})
+			sampletest.WaitFor(t, func() error {
+				a := r.Request("GET", "/customers/"+ada+"/orderhistory", "")
+				want := `{"customerId":"` + ada + `","name":"Ada","creditLimit":{"amount":100},"orders":[` +
+					`{"orderId":"` + tooMuch + `","orderState":"CANCELLED","orderTotal":{"amount":87.67},"cancellationReason":"CREDIT_LIMIT_EXCEEDED"},` +
+					`{"orderId":"` + approved + `","orderState":"CANCELLED","orderTotal":{"amount":12.34},"cancellationReason":"BY_CUSTOMER"}]}`
+				if got := strings.TrimSpace(string(a.Body)); got != want {
+					return fmt.Errorf("history is %d %s\nwant %s", a.Status, got, want)
+				}
+				return nil
+			})
 
-	for path, part := range map[string]string{"/healthz": `"ok"`, "/readyz": `"ready":true`, "/metrics": "tidings_inbox_", "/": "<title>Customers and orders</title>"} {
-		if a := r.Request("GET", path, ""); a.Status != 200 || !strings.Contains(string(a.Body), part) {
-			t.Errorf("GET %s: %d, and %q is not in it:\n%.600s", path, a.Status, part, a.Body)
-		}
+			for path, part := range map[string]string{"/healthz": `"ok"`, "/readyz": `"ready":true`, "/metrics": "tidings_inbox_", "/": "<title>Customers and orders</title>"} {
+				if a := r.Request("GET", path, ""); a.Status != 200 || !strings.Contains(string(a.Body), part) {
+					t.Errorf("GET %s: %d, and %q is not in it:\n%.600s", path, a.Status, part, a.Body)
+				}
+			}
+		})
 	}
 }
 
@@ -73,7 +78,7 @@ func TestEveryRequest(t *testing.T) {
 func TestPendingOrderCannotBeCancelled(t *testing.T) {
 	t.Parallel()
 	s := sampletest.NewServers(t)
-	r := start(t, Config{Processes: []string{Orders, Gateway}, WithoutRelays: true, Broker: s.Broker(),
+	r := start(t, Design, Config{Processes: []string{Orders, Gateway}, WithoutRelays: true, Broker: s.Broker(),
 		Databases: s.Databases(Orders), Addrs: map[string]string{Gateway: "127.0.0.1:0", Customers: sampletest.FreeAddr(t), History: sampletest.FreeAddr(t)}},
 		Customers, History)
 	order := r.createOrder("somebody", "5")
@@ -85,7 +90,7 @@ func TestPendingOrderCannotBeCancelled(t *testing.T) {
 
 func TestBadInput(t *testing.T) {
 	t.Parallel()
-	r := startAll(t)
+	r := startAll(t, Design)
 	const order, customer = `{"customerId":"c","orderTotal":{"amount":%s}}`, `{"name":"Ada","creditLimit":{"amount":%s}}`
 	long := strings.Repeat("x", web.MaxBody)
 	for _, c := range []struct {
@@ -178,7 +183,7 @@ func TestBadInput(t *testing.T) {
 // TestPages walks through lists page by page, newest first.
 func TestPages(t *testing.T) {
 	t.Parallel()
-	r := startAll(t)
+	r := startAll(t, Design)
 	customer := r.createCustomer("Ada", "1000000")
 	var want []string
 	for i := range 105 {

@@ -24,17 +24,19 @@ import (
 // exceed a limit, and must in the end be the sum of the approved orders.
 func TestCreditUnderLoad(t *testing.T) {
 	t.Parallel()
-	t.Run("sqlite-nats", func(t *testing.T) {
-		t.Parallel()
-		r := startAll(t)
-		newLoad(r, 400).run()
-	})
-	for store, url := range map[string]func(testing.TB) string{"postgres": servertest.PostgresDatabase, "mysql": servertest.MySQLDatabase} {
-		t.Run(store+"-kafka", func(t *testing.T) {
+	for style, design := range styles {
+		t.Run(style+"-sqlite-nats", func(t *testing.T) {
 			t.Parallel()
-			r := start(t, sampletest.OnKafka(t, Design, url))
-			newLoad(r, 300).run()
+			r := startAll(t, design)
+			newLoad(r, 400).run()
 		})
+		for store, url := range map[string]func(testing.TB) string{"postgres": servertest.PostgresDatabase, "mysql": servertest.MySQLDatabase} {
+			t.Run(style+"-"+store+"-kafka", func(t *testing.T) {
+				t.Parallel()
+				r := start(t, design, sampletest.OnKafka(t, design, url))
+				newLoad(r, 300).run()
+			})
+		}
 	}
 }
 

@@ -5,20 +5,24 @@ import (
 	"testing"
 
 	"tidings.example/examples/shared/sampletest"
+	"tidings.example/examples/shared/system"
 )
+
+// styles are the designs of the sample, by style. What is seen from outside is the same.
+var styles = map[string]*system.Design{"choreography": Design, "orchestration": Orchestrated}
 
 // running is the sample, started by a test.
 type running struct{ *sampletest.Running }
 
-func start(t *testing.T, cfg Config, away ...string) *running {
+func start(t *testing.T, d *system.Design, cfg Config, away ...string) *running {
 	t.Helper()
-	return &running{sampletest.Start(t, Design, cfg, away...)}
+	return &running{sampletest.Start(t, d, cfg, away...)}
 }
 
 // startAll runs the whole sample in one process, on servers of its own.
-func startAll(t *testing.T) *running {
+func startAll(t *testing.T, d *system.Design) *running {
 	t.Helper()
-	return &running{sampletest.StartAll(t, Design)}
+	return &running{sampletest.StartAll(t, d)}
 }
 
 func (r *running) createCustomer(name, limit string) string {

@@ -17,6 +17,9 @@
 package customersorders
 
 import (
+	"slices"
+
+	"tidings.example/examples/customers-orders/commands"
 	"tidings.example/examples/customers-orders/customers"
 	"tidings.example/examples/customers-orders/events"
 	"tidings.example/examples/customers-orders/gateway"
@@ -24,6 +27,7 @@ import (
 	"tidings.example/examples/customers-orders/orders"
 	"tidings.example/examples/shared/proxy"
 	"tidings.example/examples/shared/system"
+	"tidings.example/saga"
 )
 
 // The processes of the sample. All but the gateway are services with a
@@ -55,6 +59,21 @@ var Design = &system.Design{
 		return gateway.New(gateway.Config{Orders: c.Backends[Orders], Customers: c.Backends[Customers], History: c.Backends[History],
 			Broker: c.Broker, Names: c.Names, Logger: c.Logger, Metrics: c.Metrics})
 	},
+}
+
+// Orchestrated is the same sample in its second style: the orders service asks the
+// customers service by commands, in a saga per order. HTTP, domain code, databases
+// and events are the same.
+var Orchestrated = &system.Design{
+	Title: Design.Title + ", orchestrated",
+	Services: []system.Service{
+		{Name: Orders, Addr: "127.0.0.1:8081", New: orders.NewOrchestrated},
+		{Name: Customers, Addr: "127.0.0.1:8082", New: customers.NewParticipant},
+		{Name: History, Addr: "127.0.0.1:8083", New: history.New},
+	},
+	Channels:    append(slices.Clone(Design.Channels), commands.Customers("").Channel, Orders+saga.ReplySuffix),
+	GatewayAddr: Design.GatewayAddr,
+	NewGateway:  Design.NewGateway,
 }
 
 // Services are the names of the services, Processes those of all processes.

@@ -49,4 +49,6 @@ const (
 	CreditLimitReached Reason = "CREDIT_LIMIT_EXCEEDED"
 	UnknownCustomer    Reason = "CUSTOMER_NOT_FOUND"
 	ByCustomer         Reason = "BY_CUSTOMER"
+	// NotDecided: the customers service gave no reason, or no answer.
+	NotDecided Reason = "CREDIT_NOT_DECIDED"
 )

@@ -48,6 +48,9 @@ func New(c wiring.Config) (*wiring.Part, error) {
 	}
 	names := events.Names{Prefix: c.Names.Prefix}
 	s := &ordering{store: store{sqldb.DB{Database: c.DB}}, events: event.NewPublisher(names.Orders(), c.DB.Outbox)}
+	s.place = s.insert
+	// The customers service hears of it.
+	s.release = func(context.Context, *sql.Tx, *Order) error { return nil }
 	part, err := c.Part(wiring.Service{Name: Name, Migrations: migrations, Handler: s.routes(c.Routes(Name)),
 		Receivers: []wiring.Receiver{s.subscriber(names)}, Publishes: true})
 	if err != nil {
@@ -60,6 +63,9 @@ func New(c wiring.Config) (*wiring.Part, error) {
 type ordering struct {
 	store  store
 	events *event.Publisher[*sql.Tx]
+	// place makes a new order, and release sees to it that a cancelled one gives its credit
+	// back: here the styles differ. Others act on the events that are published in both.
+	place, release func(ctx context.Context, tx *sql.Tx, o *Order) error
 }
 
 func (s *ordering) subscriber(names events.Names) *event.Subscriber[*sql.Tx] {
@@ -74,15 +80,20 @@ func (s *ordering) subscriber(names events.Names) *event.Subscriber[*sql.Tx] {
 func (s *ordering) create(ctx context.Context, customerID string, total money.Money) (Order, error) {
 	o := Order{ID: tidings.NewID(), CustomerID: customerID, State: events.Pending, Total: total}
 	err := s.store.db.InTx(ctx, func(tx *sql.Tx) error {
-		if err := s.store.insert(ctx, tx, &o); err != nil {
-			return err
-		}
-		return s.events.Publish(ctx, tx, o.ID, events.OrderCreated{Order: o.event()})
+		return s.place(ctx, tx, &o)
 	})
 	if err != nil {
 		return Order{}, fmt.Errorf("create order: %w", err)
 	}
 	return o, nil
+}
+
+// insert stores a new order and tells about it.
+func (s *ordering) insert(ctx context.Context, tx *sql.Tx, o *Order) error {
+	if err := s.store.insert(ctx, tx, o); err != nil {
+		return err
+	}
+	return s.events.Publish(ctx, tx, o.ID, events.OrderCreated{Order: o.event()})
 }
 
 // errNotApproved is returned with the order as it is.
@@ -99,7 +110,10 @@ func (s *ordering) cancel(ctx context.Context, id string) (Order, error) {
 		if o.State != events.Approved {
 			return errNotApproved
 		}
-		return s.settle(ctx, tx, &o, events.Cancelled, events.ByCustomer)
+		if err := s.settle(ctx, tx, &o, events.Cancelled, events.ByCustomer); err != nil {
+			return err
+		}
+		return s.release(ctx, tx, &o)
 	})
 	if err != nil {
 		return o, fmt.Errorf("cancel order: %w", err)

@@ -16,7 +16,11 @@ func (c Config) Sagas(name string, definitions ...saga.AnyDefinition) (*saga.Man
 	if c.Metrics != nil {
 		cfg.Observer, cfg.InboxObserver = c.Metrics.tidings.SagaObserver(), c.Metrics.tidings.InboxObserver()
 	}
-	return saga.New(cfg)
+	m, err := saga.New(cfg)
+	if err == nil && c.Metrics != nil {
+		c.Metrics.tidings.WatchInbox(m.ReplyChannel(), m.InboxStats)
+	}
+	return m, err
 }
 
 // RepliesTo is the channel, without a prefix, on which the sagas of a service get their replies.

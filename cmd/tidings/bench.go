@@ -35,6 +35,7 @@ and tidings_outbox are written to.`,
 		newOneBench(a, "inbox", "Messages a second through an inbox, single and batched", bench.Inbox, true,
 			func(o *bench.Options) { o.Rows = 20_000 }),
 		newBenchPathCommand(a),
+		newBenchSagaCommand(a),
 	)
 	return cmd
 }

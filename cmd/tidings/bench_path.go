@@ -75,13 +75,7 @@ func (a *app) benchPath(ctx context.Context, o bench.Options) (report *bench.Rep
 	cfg := sample.Config{Databases: map[string]*connect.Database{}, Broker: b, Prefix: prefix + "_", Metrics: nil,
 		Addrs: map[string]string{sample.Gateway: "127.0.0.1:0"}}
 	for _, name := range sample.Services {
-		url := "sqlite:" + escapePath(filepath.Join(dir, name+".db"))
-		if o.StoreURL != "" {
-			if url, err = connect.EnsureDatabase(ctx, o.StoreURL, prefix+"_"+name, connect.Options{}); err != nil {
-				return nil, err
-			}
-		}
-		db, err := connect.OpenDatabase(ctx, url, connect.Options{Create: true})
+		db, err := benchDatabase(ctx, o.StoreURL, dir, prefix+"_"+name)
 		if err != nil {
 			return nil, err
 		}
@@ -105,6 +99,18 @@ func (a *app) benchPath(ctx context.Context, o bench.Options) (report *bench.Rep
 		return nil, fmt.Errorf("the sample does not get ready: %w", err)
 	}
 	return bench.Path(ctx, o, bench.PathSystem{Base: "http://" + system.Addr(sample.Gateway), Orders: cfg.Databases[sample.Orders], Broker: b.Kind})
+}
+
+// benchDatabase makes a database of that name on a server, or a file in dir.
+func benchDatabase(ctx context.Context, storeURL, dir, name string) (*connect.Database, error) {
+	url := "sqlite:" + escapePath(filepath.Join(dir, name+".db"))
+	if storeURL != "" {
+		var err error
+		if url, err = connect.EnsureDatabase(ctx, storeURL, name, connect.Options{}); err != nil {
+			return nil, err
+		}
+	}
+	return connect.OpenDatabase(ctx, url, connect.Options{Create: true})
 }
 
 // benchBroker connects to a broker, or starts NATS in this process.

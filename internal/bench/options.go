@@ -29,6 +29,8 @@ type Options struct {
 	Workers int
 	// Batch is how many messages share a transaction where batches are measured.
 	Batch int
+	// Waiting is how many sagas wait while the CPU time is read; 0: no such part.
+	Waiting int
 	// Read is where the relay reads rows from: "table", "log", or empty for what
 	// the database says.
 	Read string

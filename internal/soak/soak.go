@@ -40,6 +40,8 @@ type Config struct {
 	// Producer, on Channel, within For; there is no sample system then.
 	Messages int
 	Channel  string
+	// Sagas are the URLs of databases with sagas to check, Locks those of their participants.
+	Sagas, Locks []string
 	// Read is where the relays read rows from; empty for the default.
 	Read string
 	// Servers are the names of the servers to kill too, and Script is
@@ -353,7 +355,10 @@ func (r *run) settle(ctx context.Context, l *load, c *Counts) error {
 		return err
 	}
 	return wait.For(ctx, r.Settle, askEvery, func() error {
-		return count(ctx, l, producers, append(consumers, auditor), auditor, c)
+		if err := count(ctx, l, producers, append(consumers, auditor), auditor, c); err != nil {
+			return err
+		}
+		return r.orchestrated(ctx, c)
 	})
 }
 

@@ -38,6 +38,11 @@ type Counts struct {
 	// Epochs is the number of epochs of all sources: one each, and no more unless
 	// the log was lost.
 	Epochs int `json:"epochs"`
+	// Completed and Compensated count the sagas of an orchestrated system by how they ended;
+	// Created are those of Completed that have made an order.
+	Completed   int64 `json:"sagasCompleted,omitempty"`
+	Created     int64 `json:"sagasCreated,omitempty"`
+	Compensated int64 `json:"sagasCompensated,omitempty"`
 	// Parked counts messages that an inbox has set aside: none should be.
 	Parked int `json:"parked"`
 }

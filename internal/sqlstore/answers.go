@@ -49,7 +49,7 @@ func (c *Commands) Remember(ctx context.Context, tx *sql.Tx, participant, comman
 
 // Forget removes old answers.
 func (c *Commands) Forget(ctx context.Context, participant string, before time.Time, limit int) (int, error) {
-	n, err := c.forget(ctx, c.text.old, `DELETE FROM tidings_command_answer WHERE participant = ? AND command_id IN (`, before, limit, participant)
+	n, err := c.forget(ctx, c.text.oldAnswers, `DELETE FROM tidings_command_answer WHERE participant = ? AND command_id IN (`, before, limit, participant)
 	if err != nil {
 		return n, fmt.Errorf("forget old answers of %s: %w", participant, err)
 	}

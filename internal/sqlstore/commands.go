@@ -24,22 +24,15 @@ func NewCommands(e Engine) *Commands { return &Commands{e, e.commandText()} }
 
 // commandText are the statements about commands.
 type commandText struct {
-	take, guard, aside, remember                            insertion
-	lock, free, unlock, locksOf                             string
-	first, removeAside, broken, forgetBroken, answered, old string
+	take, aside, remember                            insertion
+	lock, free, unlock, locksOf                      string
+	first, removeAside, broken, answered, oldAnswers string
 }
-
-const (
-	lockColumns = `participant, target, saga_type, saga_id, since`
-	lockRow     = `(?, ?, ?, ?, @at)`
-)
 
 func (d *Dialect) commandText() *commandText {
 	return &commandText{
-		take:  d.insertion(`tidings_command_lock`, lockColumns, lockRow, d.OrTake),
-		guard: d.insertion(`tidings_command_lock`, lockColumns, lockRow, d.ignore("target")),
-		lock: d.kept(`SELECT saga_type, saga_id, micros(since), broken FROM tidings_command_lock
-	WHERE participant = ? AND target = ? @lock`),
+		take:    d.insertion(`tidings_command_lock`, `participant, target, saga_type, saga_id, since`, `(?, ?, ?, ?, @at)`, d.ignore("target")),
+		lock:    d.kept(`SELECT saga_type, saga_id, micros(since) FROM tidings_command_lock WHERE participant = ? AND target = ? @lock`),
 		free:    d.kept(`DELETE FROM tidings_command_lock WHERE participant = ? AND target = ?`),
 		unlock:  d.kept(`DELETE FROM tidings_command_lock WHERE participant = ? AND target = ? AND saga_type = ? AND saga_id = ?`),
 		locksOf: d.kept(`SELECT target FROM tidings_command_lock WHERE participant = ? AND saga_type = ? AND saga_id = ? ORDER BY target`),
@@ -48,15 +41,14 @@ func (d *Dialect) commandText() *commandText {
 		first: d.kept(`SELECT id, micros(at), ` + messageRead + ` FROM tidings_command_aside WHERE participant = ? AND target = ?
 	ORDER BY id LIMIT 1`),
 		removeAside: d.kept(`DELETE FROM tidings_command_aside WHERE id = ?`),
-		broken: d.kept(`SELECT target, EXISTS (SELECT 1 FROM tidings_command_aside a
-		WHERE a.participant = l.participant AND a.target = l.target)
-	FROM tidings_command_lock l WHERE participant = ? AND broken = 1 ORDER BY since, target LIMIT ?`),
-		forgetBroken: d.text(`DELETE FROM tidings_command_lock WHERE participant = ? AND target = ? AND broken = 1
-	AND NOT EXISTS (SELECT 1 FROM tidings_command_aside a WHERE a.participant = ? AND a.target = ?)`),
+		// By the index alone.
+		broken: d.kept(`SELECT target FROM tidings_command_aside a WHERE participant = ? AND NOT EXISTS (
+		SELECT 1 FROM tidings_command_lock l WHERE l.participant = a.participant AND l.target = a.target)
+	GROUP BY target ORDER BY MIN(id) LIMIT ?`),
 
 		answered: d.kept(`SELECT ` + messageRead + ` FROM tidings_command_answer WHERE participant = ? AND command_id = ?`),
 		remember: d.insertion(`tidings_command_answer`, `participant, command_id, at, `+messageColumns, `(?, ?, @at, `+messageRow+`)`, ""),
-		old: d.text(`SELECT command_id FROM tidings_command_answer @index(tidings_command_answer_age)
+		oldAnswers: d.text(`SELECT command_id FROM tidings_command_answer @index(tidings_command_answer_age)
 	WHERE participant = ? AND at < @at ORDER BY at LIMIT ?`),
 	}
 }
@@ -77,25 +69,19 @@ func (c *Commands) lock(ctx context.Context, tx *sql.Tx, target command.Target, 
 	}
 	// Whoever inserts a row that is there waits for the transaction that has
 	// changed it, or has removed it.
-	switch {
-	case !none:
+	if !none || c.Guard {
 		_, err = tx.ExecContext(ctx, c.text.take.of(1), target.Participant, target.Name, owner.Type, owner.ID, c.Time(at))
-	case c.Guard:
-		_, err = tx.ExecContext(ctx, c.text.guard.of(1), target.Participant, target.Name, "", "", c.Time(at))
-	}
-	if err != nil {
-		return l, err
+		if err != nil {
+			return l, err
+		}
 	}
 	var since sql.NullInt64
-	var broken bool
-	err = tx.QueryRowContext(ctx, c.text.lock, target.Participant, target.Name).Scan(&l.Owner.Type, &l.Owner.ID, &since, &broken)
+	err = tx.QueryRowContext(ctx, c.text.lock, target.Participant, target.Name).Scan(&l.Owner.Type, &l.Owner.ID, &since)
 	switch {
 	case none && errors.Is(err, sql.ErrNoRows):
 		return command.Lock{}, nil
 	case err != nil:
 		return l, err
-	case l.Owner == command.Saga{} && broken:
-		return command.Lock{}, nil
 	case l.Owner == command.Saga{}:
 		// The row has served its purpose. Until tx ends others wait for it all the same.
 		_, err = tx.ExecContext(ctx, c.text.free, target.Participant, target.Name)
@@ -181,25 +167,12 @@ func (c *Commands) RemoveAside(ctx context.Context, tx *sql.Tx, id int64) error 
 	return nil
 }
 
-// Broken returns targets whose locks were broken and that commands wait for.
-// Marks of those that nothing waits for any more are removed in passing.
+// Broken returns targets that nobody has locked and that commands wait for.
 func (c *Commands) Broken(ctx context.Context, participant string, limit int) ([]command.Target, error) {
-	var forget []string
-	var targets []command.Target
-	_, err := Collect(ctx, c.Pool, c.text.broken, []any{participant, limit}, func(rows *sql.Rows) (waits bool, err error) {
+	targets, err := Collect(ctx, c.Pool, c.text.broken, []any{participant, limit}, func(rows *sql.Rows) (command.Target, error) {
 		t := command.Target{Participant: participant}
-		if err = rows.Scan(&t.Name, &waits); waits {
-			targets = append(targets, t)
-		} else {
-			forget = append(forget, t.Name)
-		}
-		return waits, err
+		return t, rows.Scan(&t.Name)
 	})
-	for _, name := range forget {
-		if err == nil {
-			_, err = c.Pool.ExecContext(ctx, c.text.forgetBroken, participant, name, participant, name)
-		}
-	}
 	if err != nil {
 		return nil, fmt.Errorf("read the broken locks of %s: %w", participant, err)
 	}

@@ -26,15 +26,14 @@ type Dialect struct {
 	// Time makes a parameter of a time; the zero time is NULL.
 	Time func(time.Time) any
 
-	// OrIgnore, with a $1 for a column, ends an INSERT that changes nothing where the row is there.
+	// OrIgnore, with a $1 for a column, ends an INSERT that changes nothing where the
+	// row is there; it is locked then until the transaction ends.
 	OrIgnore string
 	// OrKeep ends the INSERT of a saga; Inserted reports whether it has inserted one.
 	OrKeep   string
 	Inserted func(sql.Result) (bool, error)
-	// OrTake ends the INSERT of a lock: a broken one gets the new owner.
-	OrTake string
-	// Guard, an INSERT like that of a lock, locks a target that has no row. It is empty where
-	// a transaction that writes excludes others.
+	// Guard is set where a transaction that writes does not exclude others. A target
+	// without a row is locked there by inserting one.
 	Guard bool
 	// AtStep is the condition that a parameter is within the step of a saga,
 	// commas around both.

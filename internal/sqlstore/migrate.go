@@ -31,6 +31,8 @@ var Tables = []string{
 	"tidings_outbox", "tidings_outbox_aside", "tidings_relay", "tidings_relay_counters", "tidings_relay_plan",
 	"tidings_relay_epoch", "tidings_inbox_lane", "tidings_inbox_seen", "tidings_inbox_held", "tidings_inbox_parked",
 	"tidings_audit",
+	"tidings_saga", "tidings_saga_journal", "tidings_saga_plan", "tidings_timer",
+	"tidings_command_lock", "tidings_command_aside", "tidings_command_answer", "tidings_reply",
 }
 
 // MissingTables returns an error that names the wanted tables that do not

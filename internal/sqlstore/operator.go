@@ -114,7 +114,7 @@ func (o *Operator) GetSaga(ctx context.Context, sagaType, id string) (admin.Saga
 
 // SagaJournal returns entries of a saga's journal.
 func (o *Operator) SagaJournal(ctx context.Context, sagaType, id string, after, limit int) ([]admin.SagaEntry, error) {
-	entries, err := Collect(ctx, o.db.Pool, o.db.text(`SELECT number, micros(at), what, step, undo, attempt, message_id, message_type, text
+	entries, err := Collect(ctx, o.db.Pool, o.db.text(`SELECT number, micros(at), what, step, `+undo+`, attempt, message_id, message_type, text
 	FROM tidings_saga_journal WHERE saga_type = ? AND saga_id = ? AND number > ? ORDER BY number LIMIT ?`),
 		[]any{sagaType, id, after, limit}, func(rows *sql.Rows) (e admin.SagaEntry, err error) {
 			var at sql.NullInt64
@@ -194,7 +194,7 @@ func (o *Operator) RequestSaga(ctx context.Context, sagaType, id, op string, req
 // ListLocks returns locks, oldest first.
 func (o *Operator) ListLocks(ctx context.Context, f admin.LockFilter) ([]admin.Lock, error) {
 	query, args := `SELECT participant, target, saga_type, saga_id, micros(since), (SELECT COUNT(*) FROM tidings_command_aside a
-		WHERE a.participant = l.participant AND a.target = l.target) FROM tidings_command_lock l WHERE broken = 0`, []any(nil)
+		WHERE a.participant = l.participant AND a.target = l.target) FROM tidings_command_lock l WHERE 1 = 1`, []any(nil)
 	for _, c := range []struct{ column, value string }{
 		{"participant", f.Participant}, {"target", f.Target}, {"saga_type", f.SagaType}, {"saga_id", f.SagaID},
 	} {
@@ -223,8 +223,8 @@ func (o *Operator) ListLocks(ctx context.Context, f admin.LockFilter) ([]admin.L
 	return locks, nil
 }
 
-// BreakLock removes a lock. Its row stays, with a mark in place of the owner,
-// until the participant has handled what waits.
+// BreakLock removes a lock. The participant finds that commands wait though
+// nobody has it.
 func (o *Operator) BreakLock(ctx context.Context, participant, target string, a admin.Action) error {
 	return o.change(ctx, "break lock", a, func(tx *sql.Tx) (name, detail string, err error) {
 		name = fmt.Sprintf("lock of %s on %q", participant, target)
@@ -234,15 +234,13 @@ func (o *Operator) BreakLock(ctx context.Context, participant, target string, a 
 			Since    time.Time `json:"since"`
 		}
 		var since sql.NullInt64
-		var broken bool
-		err = tx.QueryRowContext(ctx, o.db.text(`SELECT saga_type, saga_id, micros(since), broken FROM tidings_command_lock
-	WHERE participant = ? AND target = ? @lock`), participant, target).Scan(&was.SagaType, &was.SagaID, &since, &broken)
+		err = tx.QueryRowContext(ctx, o.db.text(`SELECT saga_type, saga_id, micros(since) FROM tidings_command_lock
+	WHERE participant = ? AND target = ? @lock`), participant, target).Scan(&was.SagaType, &was.SagaID, &since)
 		switch {
-		case errors.Is(err, sql.ErrNoRows), err == nil && broken:
+		case errors.Is(err, sql.ErrNoRows):
 			err = admin.ErrNotFound
 		case err == nil:
-			_, err = tx.ExecContext(ctx, `UPDATE tidings_command_lock SET saga_type = '', saga_id = '', broken = 1
-	WHERE participant = ? AND target = ?`, participant, target)
+			_, err = tx.ExecContext(ctx, `DELETE FROM tidings_command_lock WHERE participant = ? AND target = ?`, participant, target)
 		}
 		if err != nil {
 			return name, "", fmt.Errorf("%s: %w", name, err)

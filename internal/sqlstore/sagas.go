@@ -33,18 +33,20 @@ const (
 	maxName  = 255
 )
 
+// undo is a word of its own in MariaDB. SQLite takes this way of quoting, too.
+const undo = "`undo`"
+
 // sagaText are the statements about sagas.
 type sagaText struct {
-	insert, journal                                                   insertion
-	load, save, due, next, define, fingerprints, unfinished           string
-	list, listEnded, listType, listStep, listUnchanged, get, readPage string
+	insert, journal                                         insertion
+	load, save, due, next, define, fingerprints, unfinished string
 }
 
 func (d *Dialect) sagaText() *sagaText {
 	return &sagaText{
 		insert: d.insertion(`tidings_saga`, `saga_type, id, version, state, step, error, fingerprint, data, instance, request, wake_at,
 	started_at, changed_at, ended_at`, `(?, ?, 1, ?, ?, ?, ?, ?, ?, ?, @at, @at, @at, @at)`, d.OrKeep),
-		journal: d.insertion(`tidings_saga_journal`, `saga_type, saga_id, number, at, what, step, undo, attempt, message_id, message_type, text`,
+		journal: d.insertion(`tidings_saga_journal`, `saga_type, saga_id, number, at, what, step, `+undo+`, attempt, message_id, message_type, text`,
 			`(?, ?, ?, @at, ?, ?, ?, ?, ?, ?, ?)`, ""),
 		load: d.kept(`SELECT ` + sagaColumns + ` FROM tidings_saga WHERE saga_type = ? AND id = ?`),
 		save: d.kept(`UPDATE tidings_saga SET version = version + 1, state = ?, step = ?, error = ?, fingerprint = ?, data = ?,

@@ -6,17 +6,32 @@ import (
 	"fmt"
 
 	"tidings.example/admin"
+	"tidings.example/internal/sqlstore"
 )
 
 // Admin is what an operator can ask of a database and do to it. Each change is
 // recorded in the audit table in the same transaction.
-type Admin struct{ db *DB }
+type Admin struct {
+	db *DB
+	*operator
+}
+
+// operator is what is the same for several databases.
+type operator = sqlstore.Operator
+
+func newAdmin(db *DB) *Admin {
+	a := &Admin{db: db}
+	a.operator = sqlstore.NewOperator(db.engine(), a.change)
+	return a
+}
 
 var (
 	_ admin.Parked   = (*Admin)(nil)
 	_ admin.Outbox   = (*Admin)(nil)
 	_ admin.Migrator = (*Admin)(nil)
 	_ admin.Doctor   = (*Admin)(nil)
+	_ admin.Sagas    = (*Admin)(nil)
+	_ admin.Locks    = (*Admin)(nil)
 )
 
 const auditSQL = `INSERT INTO tidings_audit (at, actor, action, target, reason, detail) VALUES (UTC_TIMESTAMP(6), ?, ?, ?, ?, ?)`

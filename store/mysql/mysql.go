@@ -149,7 +149,7 @@ func (db *DB) Inbox() *Inbox { return &Inbox{db} }
 func (db *DB) Relay(source string) relay.Source { return &Source{db: db, name: source} }
 
 // Admin returns what an operator can ask of the database.
-func (db *DB) Admin() *Admin { return &Admin{db} }
+func (db *DB) Admin() *Admin { return newAdmin(db) }
 
 // Close closes the connections that Open has opened.
 func (db *DB) Close() error {

@@ -47,6 +47,7 @@ func foreignDB(t *testing.T) *DB {
 func subject(db *DB) storetest.DB[*sql.Tx] {
 	return storetest.DB[*sql.Tx]{
 		Outbox: db.Outbox(), Inbox: db.Inbox(), Relay: db.Relay, Admin: db.Admin(),
+		Sagas: db.Sagas(), Timers: db.Timers(), Commands: db.Commands(), Replies: db.Replies(), Operator: db.Admin(),
 		Begin:    func(ctx context.Context) (*sql.Tx, error) { return db.sql.BeginTx(ctx, nil) },
 		Commit:   func(_ context.Context, tx *sql.Tx) error { return tx.Commit() },
 		Rollback: func(_ context.Context, tx *sql.Tx) error { return tx.Rollback() },

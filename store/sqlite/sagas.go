@@ -23,8 +23,6 @@ var dialect = &sqlstore.Dialect{
 		n, err := result.RowsAffected()
 		return n > 0, err
 	},
-	OrTake: ` ON CONFLICT (participant, target) DO UPDATE SET saga_type = excluded.saga_type, saga_id = excluded.saga_id,
-	since = excluded.since, broken = 0 WHERE broken = 1`,
 	AtStep: `instr(', ' || step || ', ', ?) > 0`,
 	DeleteTimers: func(n int) string {
 		return `DELETE FROM tidings_timer WHERE message_id IN (` + sqlstore.Placeholders(n) + `)`

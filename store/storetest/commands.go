@@ -195,7 +195,7 @@ func testLockRollBack[Tx any](e *env[Tx]) {
 	}
 }
 
-// beside runs fn in another transaction, and tells whether that has got through before first returns.
+// waits checks that the second transaction waits for the end of the first.
 func (e *env[Tx]) waits(first func(ctx context.Context, tx Tx) error, second func(ctx context.Context, tx Tx) error) {
 	e.Helper()
 	var done atomic.Bool

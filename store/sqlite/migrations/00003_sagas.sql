@@ -67,19 +67,16 @@ CREATE TABLE IF NOT EXISTS tidings_timer (
 );
 CREATE INDEX IF NOT EXISTS tidings_timer_due ON tidings_timer (due_at, position);
 
--- What participants have locked for sagas. broken marks a lock that an operator
--- has broken, until what waits for the target is handled: it has no owner.
+-- What participants have locked for sagas.
 CREATE TABLE IF NOT EXISTS tidings_command_lock (
     participant TEXT NOT NULL,
     target      TEXT NOT NULL,
     saga_type   TEXT NOT NULL,
     saga_id     TEXT NOT NULL,
     since       INTEGER NOT NULL,
-    broken      INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (participant, target)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS tidings_command_lock_owner ON tidings_command_lock (participant, saga_type, saga_id);
-CREATE INDEX IF NOT EXISTS tidings_command_lock_broken ON tidings_command_lock (participant, since) WHERE broken = 1;
 
 -- Commands that wait for a target, whole.
 CREATE TABLE IF NOT EXISTS tidings_command_aside (

@@ -65,19 +65,15 @@ type Inbox interface {
 
 // Admin is everything that an operator can ask of a store.
 type Admin interface {
-	basicAdmin
-	admin.Sagas
-	admin.Locks
-	admin.Pending
-}
-
-type basicAdmin interface {
 	admin.Parked
 	admin.Outbox
 	admin.Migrator
 	admin.Doctor
 	admin.Auditor
 	admin.Capture
+	admin.Sagas
+	admin.Locks
+	admin.Pending
 }
 
 // A Broker is both directions of a broker.

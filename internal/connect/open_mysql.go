@@ -32,7 +32,8 @@ func openMySQL(ctx context.Context, l location, options Options) (*Database, err
 	if err != nil {
 		return nil, err
 	}
-	return &Database{Kind: "mysql", SQL: db.SQL(), Outbox: db.Outbox(), Inbox: db.Inbox(), Admin: complete(db.Admin()), Log: db.Admin(),
+	return &Database{Kind: "mysql", SQL: db.SQL(), Outbox: db.Outbox(), Inbox: db.Inbox(),
+		Sagas: db.Sagas(), Commands: db.Commands(), Timers: db.Timers(), Replies: db.Replies(), Admin: db.Admin(), Log: db.Admin(),
 		DoctorLog: func(ctx context.Context) []admin.Finding {
 			return binlog.New(db, "doctor", binlog.Options{}).Doctor(ctx)
 		},

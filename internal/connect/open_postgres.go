@@ -33,7 +33,8 @@ func openPostgres(ctx context.Context, l location, options Options) (*Database, 
 	if err != nil {
 		return nil, err
 	}
-	return &Database{Kind: "postgres", SQL: db.SQL(), Outbox: db.OutboxSQL(), Inbox: db.InboxSQL(), Admin: complete(db.Admin()), Log: db.Admin(),
+	return &Database{Kind: "postgres", SQL: db.SQL(), Outbox: db.OutboxSQL(), Inbox: db.InboxSQL(),
+		Sagas: db.SagasSQL(), Commands: db.CommandsSQL(), Timers: db.TimersSQL(), Replies: db.RepliesSQL(), Admin: db.Admin(), Log: db.Admin(),
 		DoctorLog: func(ctx context.Context) []admin.Finding { return wal.Doctor(ctx, db) },
 		Relay:     func(source string) relay.Source { return wal.New(db, source, wal.Options{Logger: options.Logger}) }, Ready: db.Ready, Close: db.Close}, nil
 }

@@ -30,6 +30,7 @@ func openSQLite(ctx context.Context, l location, o Options) (*Database, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Database{Kind: "sqlite", SQL: db.SQL(), Outbox: db.Outbox(), Inbox: db.Inbox(), Admin: complete(db.Admin()),
+	return &Database{Kind: "sqlite", SQL: db.SQL(), Outbox: db.Outbox(), Inbox: db.Inbox(),
+		Sagas: db.Sagas(), Commands: db.Commands(), Timers: db.Timers(), Replies: db.Replies(), Admin: db.Admin(),
 		Relay: db.Relay, Ready: db.Ready, Close: db.Close}, nil
 }

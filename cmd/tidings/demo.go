@@ -11,36 +11,33 @@ import (
 
 	"github.com/spf13/cobra"
 
-	sample "tidings.example/examples/customers-orders"
+	"tidings.example/examples/shared/system"
 	"tidings.example/internal/connect"
 	"tidings.example/internal/suggest"
 )
 
-// brokerProcess is a process that the sample does not know: the NATS server.
-const brokerProcess = "broker"
-
-// demoProcesses are what --process takes.
-var demoProcesses = append(slices.Clone(sample.Processes), brokerProcess)
-
 // demoSettings are the flags of `tidings demo`.
 type demoSettings struct {
-	dir, prefix, process string
-	store, broker        *choice
-	storeURL, brokerURL  string
-	natsAddr             string
-	addrs                map[string]*string
-	drain, wait          time.Duration
+	dir, prefix, process  string
+	system, store, broker *choice
+	storeURL, brokerURL   string
+	natsAddr              string
+	addrs                 map[string]*string
+	drain, wait           time.Duration
 }
 
 func newDemoCommand(a *app) *cobra.Command {
-	s := demoSettings{store: newChoice("", "sqlite", "postgres", "mysql"), broker: newChoice("", "nats", "kafka"), addrs: map[string]*string{}}
+	s := demoSettings{system: newChoice(defaultSample, demoSystems...), store: newChoice("", "sqlite", "postgres", "mysql"), broker: newChoice("", "nats", "kafka"), addrs: map[string]*string{}}
 	cmd := &cobra.Command{
 		Use:     "demo",
-		Short:   "Run the sample system: services that keep orders and credit limits consistent",
+		Short:   "Run a sample system: services that stay consistent through messages alone",
 		GroupID: groupRun,
-		Long: `Demo runs three services, each with a database of its own, and a gateway with a
-page in front of them. They keep orders and credit limits consistent through
-messages alone. Without flags all of it runs in this process, on SQLite files and
+		Long: `Demo runs three services, each with a database of its own, and a gateway in front
+of them. --system says which: customers-orders keeps orders and credit limits
+consistent by events, and has a page; ftgo takes orders at once and validates them
+afterwards, in an orchestrated saga, by commands and replies.
+
+Without flags all of it runs in this process, on SQLite files and
 NATS JetStream in the directory ./tidings-data. Ctrl-C stops it; started again, it
 goes on where it was. Remove the directory to start afresh.
 
@@ -49,8 +46,8 @@ for each service on the server that --store-url names, and channels on that of
 --broker-url. Their names begin with --prefix.
 
 With --process one process runs alone, so that each can be killed by itself: start
-customers, orders, history and gateway, and for NATS broker before them, with the
-same --dir, --store and --broker.`,
+all of them, and for NATS broker before them, with the same --system, --dir, --store
+and --broker.`,
 		Example: `  tidings demo
   tidings demo --dir /tmp/shop --addr 127.0.0.1:9000
   TIDINGS_DEMO_STORE_URL=postgres://me:secret@127.0.0.1/postgres tidings demo --broker kafka --broker-url kafka://127.0.0.1:9092
@@ -58,11 +55,12 @@ same --dir, --store and --broker.`,
   tidings demo --process customers
   tidings demo --process orders
   tidings demo --process history
-  tidings demo --process gateway`,
+  tidings demo --process gateway
+  tidings demo --system ftgo --process order-service    # as those above`,
 		Args: exactArgs(),
 	}
 	flags := cmd.Flags()
-	defaults := sample.DefaultAddrs()
+	flags.Var(s.system, "system", "which sample")
 	flags.StringVar(&s.dir, "dir", "tidings-data", "directory for all data; created if it is missing")
 	fromEnvironment(flags, "dir", "TIDINGS_DEMO_DIR")
 	flags.Var(s.store, "store", "kind of the databases; default: that of --store-url, else sqlite")
@@ -71,11 +69,13 @@ same --dir, --store and --broker.`,
 	flags.Var(s.broker, "broker", "kind of the broker; default: that of --broker-url, else nats")
 	flags.StringVar(&s.brokerURL, "broker-url", "", "broker, such as nats://host:4222 or kafka://host:9092; NATS runs in this process without it")
 	fromEnvironment(flags, "broker-url", "TIDINGS_DEMO_BROKER_URL")
-	flags.StringVar(&s.process, "process", "", "run one process alone: "+strings.Join(demoProcesses, ", "))
+	flags.StringVar(&s.process, "process", "", "run one process alone: "+allProcesses())
 	flags.StringVar(&s.prefix, "prefix", "tidings_demo", "begins the names of databases and channels on servers")
-	s.addrs[sample.Gateway] = flags.String("addr", defaults[sample.Gateway], "where the gateway serves the page and the API")
-	for _, name := range sample.Services {
-		s.addrs[name] = flags.String(name+"-addr", defaults[name], "where the process "+name+" serves, if it runs alone")
+	s.addrs[system.Gateway] = flags.String("addr", demoSamples[defaultSample].design.GatewayAddr, "where the gateway serves the page and the API")
+	for _, sample := range demoSamples {
+		for _, service := range sample.design.Services {
+			s.addrs[service.Name] = flags.String(service.Name+"-addr", service.Addr, "where the process "+service.Name+" serves, if it runs alone")
+		}
 	}
 	flags.StringVar(&s.natsAddr, "nats-addr", "127.0.0.1:4222", "where the process broker serves NATS")
 	flags.DurationVar(&s.drain, "drain", 15*time.Second, "how long running work may take to finish when the demo stops")
@@ -83,6 +83,11 @@ same --dir, --store and --broker.`,
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := s.check(); err != nil {
 			return err
+		}
+		for name := range s.addrs {
+			if flag := name + "-addr"; flags.Changed(flag) && !slices.Contains(s.sample().processes(), name) {
+				return usagef("--%s: the system %s has no process %s", flag, s.system.value, name)
+			}
 		}
 		// Processes are killed and started in any order.
 		if !flags.Changed("wait") && !s.whole() {
@@ -101,9 +106,10 @@ same --dir, --store and --broker.`,
 
 // check refuses what does not fit together, and fills in the kinds.
 func (s *demoSettings) check() error {
-	if s.process != "" && !slices.Contains(demoProcesses, s.process) {
-		return usagef("--process: there is no process %q%s; it takes %s", shorten(s.process, 40),
-			didYouMean("", suggest.Nearest(s.process, demoProcesses)), strings.Join(demoProcesses, ", "))
+	known := s.sample().processes()
+	if s.process != "" && !slices.Contains(known, s.process) {
+		return usagef("--process: there is no process %q in the system %s%s; it takes %s", shorten(s.process, 40), s.system.value,
+			didYouMean("", suggest.Nearest(s.process, known)), strings.Join(known, ", "))
 	}
 	if err := s.checkStore(); err != nil {
 		return err
@@ -116,7 +122,7 @@ func (s *demoSettings) check() error {
 	}
 	for name, addr := range s.addrs {
 		flag := "--" + name + "-addr"
-		if name == sample.Gateway {
+		if name == system.Gateway {
 			flag = "--addr"
 		}
 		if err := checkAddr(flag, *addr); err != nil {
@@ -174,11 +180,14 @@ func (s *demoSettings) ownNATS() bool { return s.broker.value == "nats" && s.bro
 // whole tells whether everything runs in this process.
 func (s *demoSettings) whole() bool { return s.process == "" }
 
+// sample is the system that runs.
+func (s *demoSettings) sample() *demoSample { return demoSamples[s.system.value] }
+
 // processes are those of the sample that run here.
 func (s *demoSettings) processes() []string {
 	switch s.process {
 	case "":
-		return sample.Processes
+		return s.sample().design.Processes()
 	case brokerProcess:
 		return nil
 	}
@@ -221,7 +230,7 @@ func (s *demoSettings) listenable(names []string) error {
 	for _, name := range names {
 		addr, flag := "", "--"+name+"-addr"
 		switch {
-		case name == sample.Gateway:
+		case name == system.Gateway:
 			addr, flag = *s.addrs[name], "--addr"
 		case name == brokerProcess && !s.whole():
 			addr, flag = s.natsAddr, "--nats-addr"

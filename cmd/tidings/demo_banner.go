@@ -5,39 +5,36 @@ import (
 	"net/url"
 	"strings"
 
-	sample "tidings.example/examples/customers-orders"
+	"tidings.example/examples/shared/system"
 	"tidings.example/internal/connect"
 )
 
 // banner says what runs, where, and what to try.
-func (d *demo) banner(system *sample.System) {
+func (d *demo) banner(running *system.System) {
 	s := &d.settings
 	if !s.whole() {
-		fmt.Fprintf(d.stdout, "%s runs at http://%s, data in %s\n", s.process, system.Addr(s.process), d.storePlace())
+		fmt.Fprintf(d.stdout, "%s runs at http://%s, data in %s\n", s.process, running.Addr(s.process), d.storePlace())
 		return
 	}
-	base := "http://" + system.Addr(sample.Gateway)
-	fmt.Fprintf(d.stdout, `The sample runs: services that keep orders and credit limits consistent through messages.
+	base, sample := "http://"+running.Addr(system.Gateway), s.sample()
+	address, try := "address", "Try, in another terminal"
+	if sample.page {
+		address, try = "page   ", "Try, in another terminal, or open the page"
+	}
+	fmt.Fprintf(d.stdout, `The sample runs: %s.
 
-  page       %s
+  %s    %s
   services   %s (in this process, behind %s)
   databases  %s
   broker     %s
   health     %s/readyz and %s/metrics
   stop       Ctrl-C; the same command goes on where it was
 
-Try, in another terminal, or open the page:
+%s:
 
 %s
-`, base, strings.Join(sample.Services, ", "), sample.Gateway, d.storePlace(), d.brokerPlace(), base, base, tryOut(base))
-}
-
-// tryOut is three commands that work when they are pasted.
-func tryOut(base string) string {
-	const post = " -H 'Content-Type: application/json' -d "
-	return "  customer=$(curl -sS " + base + "/customers" + post + `'{"name":"Ada","creditLimit":{"amount":100}}' | cut -d'"' -f4)` + "\n" +
-		"  curl -sS " + base + "/orders" + post + `'{"customerId":"'$customer'","orderTotal":{"amount":12.34}}'` + "\n" +
-		"  sleep 1; curl -sS " + base + "/customers/$customer/orderhistory"
+`, sample.shows, address, base, strings.Join(sample.design.ServiceNames(), ", "), system.Gateway,
+		d.storePlace(), d.brokerPlace(), base, base, try, sample.tryOut(base))
 }
 
 func (d *demo) storePlace() string {

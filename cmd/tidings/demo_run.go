@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"tidings.example/broker/natsjs"
-	sample "tidings.example/examples/customers-orders"
+	"tidings.example/examples/shared/system"
 	"tidings.example/internal/connect"
 )
 
@@ -34,11 +34,12 @@ func (d *demo) run(ctx context.Context) error {
 	if err := d.open(ctx); err != nil {
 		return d.explain(err)
 	}
+	design := d.settings.sample().design
 	addrs := map[string]string{}
-	for name, addr := range d.settings.addrs {
-		addrs[name] = *addr
+	for _, name := range design.Processes() {
+		addrs[name] = *d.settings.addrs[name]
 	}
-	system, err := sample.New(sample.Config{Processes: d.settings.processes(), Databases: d.databases, Broker: d.broker,
+	made, err := design.New(system.Config{Processes: d.settings.processes(), Databases: d.databases, Broker: d.broker,
 		Prefix: d.settings.channelPrefix(), Addrs: addrs, DrainTimeout: d.settings.drain, Logger: d.log})
 	if err != nil {
 		return err
@@ -49,7 +50,7 @@ func (d *demo) run(ctx context.Context) error {
 	defer work.Wait()
 	var failed error
 	work.Go(func() {
-		failed = system.Run(running)
+		failed = made.Run(running)
 		cancel() // nobody needs to wait for its readiness any more
 	})
 	work.Go(func() {
@@ -59,8 +60,8 @@ func (d *demo) run(ctx context.Context) error {
 		case <-running.Done():
 		}
 	})
-	if d.awaitReady(running, system) == nil {
-		d.banner(system)
+	if d.awaitReady(running, made) == nil {
+		d.banner(made)
 	}
 	<-running.Done()
 	if ctx.Err() != nil {
@@ -103,15 +104,15 @@ func (d *demo) explain(err error) error {
 // readyPatience is how long to wait silently for the system to be ready.
 const readyPatience = 3 * time.Second
 
-func (d *demo) awaitReady(ctx context.Context, system *sample.System) error {
+func (d *demo) awaitReady(ctx context.Context, starting *system.System) error {
 	limited, cancel := context.WithTimeout(ctx, readyPatience)
 	defer cancel()
-	err := system.WaitReady(limited)
+	err := starting.WaitReady(limited)
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
 	fmt.Fprintf(d.stderr, "tidings: %s; waiting\n", oneLine(err))
-	return system.WaitReady(ctx)
+	return starting.WaitReady(ctx)
 }
 
 // open opens the broker and the databases, telling what takes time.
@@ -123,7 +124,7 @@ func (d *demo) open(ctx context.Context) error {
 	}
 	d.databases = map[string]*connect.Database{}
 	for _, name := range d.settings.processes() {
-		if name == sample.Gateway {
+		if name == system.Gateway {
 			continue
 		}
 		d.databases[name], err = retry(ctx, d.app, d.settings.wait, func() (*connect.Database, error) { return d.openDatabase(ctx, name) })
@@ -143,7 +144,7 @@ func (d *demo) openDatabase(ctx context.Context, service string) (*connect.Datab
 	d.log.Info("database is opened", "service", service, "server", connect.Redact(d.settings.storeURL))
 	limited, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	url, err := connect.EnsureDatabase(limited, d.settings.storeURL, d.settings.prefix+"_"+service, options)
+	url, err := connect.EnsureDatabase(limited, d.settings.storeURL, d.settings.prefix+"_"+strings.ReplaceAll(service, "-", "_"), options)
 	if err != nil {
 		return nil, err
 	}

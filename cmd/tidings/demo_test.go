@@ -23,7 +23,7 @@ import (
 var customerID = regexp.MustCompile(`"customerId":"([^"]+)"`)
 
 // commandsOf returns the commands that the banner tells to try.
-func commandsOf(t *testing.T, banner string) string {
+func commandsOf(t *testing.T, banner string, n int) string {
 	t.Helper()
 	var commands []string
 	for line := range strings.Lines(banner) {
@@ -31,8 +31,8 @@ func commandsOf(t *testing.T, banner string) string {
 			commands = append(commands, strings.TrimSpace(line))
 		}
 	}
-	if len(commands) != 3 {
-		t.Fatalf("the banner has %d commands, want 3:\n%s", len(commands), banner)
+	if len(commands) != n {
+		t.Fatalf("the banner has %d commands, want %d:\n%s", len(commands), n, banner)
 	}
 	return strings.Join(commands, "\n")
 }
@@ -94,7 +94,7 @@ func TestDemo(t *testing.T) {
 			t.Errorf("the banner does not say %q:\n%s", want, banner)
 		}
 	}
-	answers := paste(t, commandsOf(t, banner))
+	answers := paste(t, commandsOf(t, banner, 3))
 	if !strings.Contains(answers, `"orderId"`) || !strings.Contains(answers, "APPROVED") || !strings.Contains(answers, "12.34") {
 		t.Errorf("the commands answer:\n%s", answers)
 	}
@@ -192,6 +192,11 @@ func TestDemoUsage(t *testing.T) {
 		want []string
 	}{
 		{"demo --process order", []string{`no process "order"`, "did you mean orders?", "gateway"}},
+		{"demo --process order-service", []string{`no process "order-service" in the system customers-orders`, "gateway"}},
+		{"demo --system ftgo --process orders", []string{`no process "orders" in the system ftgo`, "order-service, consumer-service, restaurant-service, gateway, broker"}},
+		{"demo --system ftgo --orders-addr 127.0.0.1:0", []string{"--orders-addr", "ftgo"}},
+		{"demo --consumer-service-addr 127.0.0.1:0", []string{"--consumer-service-addr", "customers-orders"}},
+		{"demo --system shop", []string{`--system: "shop"`, "customers-orders, ftgo"}},
 		{"demo --store mongodb", []string{`--store: "mongodb"`, "sqlite, postgres, mysql"}},
 		{"demo --store postgres", []string{"--store-url", "TIDINGS_DEMO_STORE_URL"}},
 		{"demo --broker kafka", []string{"--broker-url", "TIDINGS_DEMO_BROKER_URL"}},
@@ -274,7 +279,7 @@ func TestDemoOnServers(t *testing.T) {
 			t.Parallel()
 			prefix, addr := servertest.Name("demo"), freeAddr(t)
 			store, broker := urls(t, prefix)
-			dropDatabases(t, store, prefix)
+			dropDatabases(t, store, prefix, "orders", "customers", "history")
 			p := invocation{env: []string{"TIDINGS_DEMO_STORE_URL=" + store, "TIDINGS_DEMO_BROKER_URL=" + broker},
 				args: []string{"demo", "--dir", t.TempDir(), "--addr", addr, "--prefix", prefix}}.start(t)
 			p.await("orderhistory\n")
@@ -317,7 +322,7 @@ func TestDemoMayNotCreateDatabases(t *testing.T) {
 }
 
 // dropDatabases removes what the demo has created, after the test.
-func dropDatabases(t *testing.T, server, prefix string) {
+func dropDatabases(t *testing.T, server, prefix string, services ...string) {
 	t.Helper()
 	aside := servertest.MySQLDatabase
 	if strings.HasPrefix(server, "postgres") {
@@ -325,8 +330,8 @@ func dropDatabases(t *testing.T, server, prefix string) {
 	}
 	db := openURL(t, aside(t))
 	t.Cleanup(func() {
-		for _, name := range []string{prefix + "_orders", prefix + "_customers", prefix + "_history"} {
-			if _, err := db.SQL.ExecContext(context.Background(), "DROP DATABASE "+name); err != nil {
+		for _, name := range services {
+			if _, err := db.SQL.ExecContext(context.Background(), "DROP DATABASE "+prefix+"_"+name); err != nil {
 				t.Error(err)
 			}
 		}

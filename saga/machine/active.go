@@ -7,7 +7,7 @@ func At(p *Plan, i *Instance) []string {
 		return nil
 	}
 	var at []string
-	for _, name := range names(p, i) {
+	for _, name := range names(p, p.flat(), i) {
 		st := i.Steps[name]
 		if s := p.lookup(name); s != nil && s.Kind == Group || st.Kind == Group {
 			continue

@@ -10,7 +10,7 @@ func Continues(p *Plan, i *Instance) error {
 	if i.State == "" || i.State.Ended() {
 		return nil
 	}
-	for _, name := range names(p, i) {
+	for _, name := range names(p, p.flat(), i) {
 		if err := continues(p.lookup(name), name, i.Steps[name]); err != nil {
 			return err
 		}

@@ -5,14 +5,16 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
+	"unicode"
 )
 
 // Text draws a plan as text, one line a step, members of groups indented.
 func Text(w io.Writer, p *Plan) error {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "saga %s", p.Name)
+	fmt.Fprintf(&b, "saga %s", oneLine(p.Name))
 	if p.Timeout > 0 {
-		fmt.Fprintf(&b, ", times out after %v", p.Timeout)
+		fmt.Fprintf(&b, ", times out after %s", short(p.Timeout))
 	}
 	b.WriteByte('\n')
 	width := 0
@@ -32,8 +34,31 @@ func Text(w io.Writer, p *Plan) error {
 	return err
 }
 
+// short writes 1h for 1h0m0s.
+func short(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// oneLine replaces what would break a line.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
 func line(b *bytes.Buffer, s *Step, width int) {
-	fmt.Fprintf(b, "%-*s%s\n", width, s.Name, strings.Join(append([]string{s.does()}, s.notes()...), "; "))
+	text := fmt.Sprintf("%-*s%s", width, s.Name, strings.Join(append([]string{s.does()}, s.notes()...), "; "))
+	b.WriteString(oneLine(text) + "\n")
 }
 
 // does says in a few words what a step does.
@@ -54,7 +79,7 @@ func (s *Step) does() string {
 		return join("waits for event", s.Type, "of", s.Participant)
 	case Wait:
 		if s.Timeout > 0 {
-			return "waits " + s.Timeout.String()
+			return "waits " + short(s.Timeout)
 		}
 		return "waits until a time in the data"
 	}
@@ -78,7 +103,7 @@ func (s *Step) notes() []string {
 		notes = append(notes, "if its condition holds")
 	}
 	if s.Timeout > 0 && s.Kind != Wait {
-		notes = append(notes, "timeout "+s.Timeout.String())
+		notes = append(notes, "timeout "+short(s.Timeout))
 	}
 	if s.Retry.Attempts > 1 {
 		notes = append(notes, fmt.Sprintf("%d attempts", s.Retry.Attempts))

@@ -14,7 +14,7 @@ func Mermaid(w io.Writer, p *Plan) error {
 	d.printf("flowchart TD")
 	title := p.Name
 	if p.Timeout > 0 {
-		title += "<br/>timeout " + p.Timeout.String()
+		title += "<br/>timeout " + short(p.Timeout)
 	}
 	d.printf("  start([%s])", label(title))
 	ends := []end{{node: "start"}}
@@ -82,7 +82,7 @@ func (d *drawing) group(s *Step, node string, from []end) []end {
 func (d *drawing) box(s *Step, node string) {
 	text := s.Name + "<br/>" + s.does()
 	if s.Timeout > 0 && s.Kind != Wait {
-		text += "<br/>timeout " + s.Timeout.String()
+		text += "<br/>timeout " + short(s.Timeout)
 	}
 	if s.Pivot {
 		text += "<br/>pivot"
@@ -102,7 +102,7 @@ func (d *drawing) box(s *Step, node string) {
 func label(s string) string {
 	parts := strings.Split(s, "<br/>")
 	for i := range parts {
-		parts[i] = strings.NewReplacer("&", "#amp;", `"`, "#quot;", "<", "#lt;", ">", "#gt;", "#", "#35;", "\n", " ").Replace(parts[i])
+		parts[i] = strings.NewReplacer("&", "#amp;", `"`, "#quot;", "<", "#lt;", ">", "#gt;", "#", "#35;").Replace(oneLine(parts[i]))
 	}
 	return `"` + strings.Join(parts, "<br/>") + `"`
 }

@@ -44,11 +44,11 @@ func (p *Plan) top(name string) int {
 
 // names returns the names of the steps that have a state: those of the plan in
 // its order, then those that it does not have, by name.
-func (m *machine) names() []string { return names(m.p, &m.i) }
+func (m *machine) names() []string { return names(m.p, m.all, &m.i) }
 
-func names(p *Plan, i *Instance) []string {
+func names(p *Plan, steps []*Step, i *Instance) []string {
 	all := make([]string, 0, len(i.Steps))
-	for _, s := range p.flat() {
+	for _, s := range steps {
 		if _, ok := i.Steps[s.Name]; ok && !slices.Contains(all, s.Name) {
 			all = append(all, s.Name)
 		}

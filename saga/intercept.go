@@ -13,8 +13,9 @@ type LocalCall struct {
 	Undo       bool
 	// Data is the saga's, a *D.
 	Data any
-	// Do calls the function of the definition, in a transaction of the type that it works in.
+	// Do calls the function of the definition, in a transaction of the type Tx.
 	Do func(tx any) error
+	Tx reflect.Type
 }
 
 // Intercept returns a copy of a definition whose local steps, and local
@@ -31,12 +32,12 @@ func (d *Definition[D]) intercept(tx reflect.Type, run func(context.Context, any
 	for name, s := range steps {
 		changed := *s
 		for undo, l := range map[bool]*local[D]{false: &changed.do, true: &changed.undo} {
-			original := l.call
+			original, works := l.call, l.tx
 			if original == nil {
 				continue
 			}
 			l.tx, l.call = tx, func(ctx context.Context, tx any, data *D) error {
-				return run(ctx, tx, LocalCall{Saga: d.plan.Name, Step: name, Undo: undo, Data: data,
+				return run(ctx, tx, LocalCall{Saga: d.plan.Name, Step: name, Undo: undo, Data: data, Tx: works,
 					Do: func(tx any) error { return original(ctx, tx, data) }})
 			}
 		}

@@ -3,6 +3,7 @@ package memory
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -45,6 +46,13 @@ func (a *Admin) ListLocks(_ context.Context, f admin.LockFilter) ([]admin.Lock, 
 	return all[:min(f.Limit, len(all))], nil
 }
 
+// brokenLock is a lock as an audit record keeps it.
+type brokenLock struct {
+	SagaType string    `json:"sagaType"`
+	SagaID   string    `json:"sagaId"`
+	Since    time.Time `json:"since"`
+}
+
 // BreakLock removes a lock. It waits for a transaction that uses the target.
 func (a *Admin) BreakLock(ctx context.Context, participant, target string, act admin.Action) error {
 	fail := func(err error) error { return fmt.Errorf("break lock of %s on %q: %w", participant, target, err) }
@@ -56,21 +64,22 @@ func (a *Admin) BreakLock(ctx context.Context, participant, target string, act a
 		if err := tx.acquire(ctx, key); err != nil {
 			return err
 		}
-		there := false
+		var failed error
 		err := tx.view(func(db *DB) {
-			var row lockRow
-			if row, there = db.targets[key]; !there {
+			row, there := db.targets[key]
+			if !there {
+				failed = admin.ErrNotFound
 				return
 			}
 			tx.targets[key] = nil
+			var detail []byte
+			if detail, failed = json.Marshal(brokenLock{row.owner.Type, row.owner.ID, row.since}); failed != nil {
+				return
+			}
 			tx.audit = append(tx.audit, Audit{At: db.now(), Action: act, Did: "break lock",
-				Target: fmt.Sprintf("lock of %s on %q", participant, target),
-				Detail: fmt.Sprintf(`{"sagaType":%q,"sagaId":%q,"since":%q}`, row.owner.Type, row.owner.ID, row.since.Format(time.RFC3339Nano))})
+				Target: fmt.Sprintf("lock of %s on %q", participant, target), Detail: string(detail)})
 		})
-		if err == nil && !there {
-			err = admin.ErrNotFound
-		}
-		return err
+		return cmp.Or(err, failed)
 	})
 	if err != nil {
 		return fail(err)

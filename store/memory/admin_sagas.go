@@ -145,12 +145,7 @@ func (a *Admin) RequestSaga(ctx context.Context, sagaType, id, op string, reques
 				failed = admin.ErrRequestWaits
 			default:
 				row.Version++
-				row.Request = slices.Clone(request)
-				// The services' clocks may be behind this one.
-				row.Wake = db.now()
-				if row.Changed.Before(row.Wake) {
-					row.Wake = row.Changed
-				}
+				row.Request, row.Wake = slices.Clone(request), db.now()
 				tx.sagas[ref] = &row
 				tx.audit = append(tx.audit, Audit{At: db.now(), Action: act, Did: op + " saga",
 					Target: fmt.Sprintf("saga %s %q", sagaType, id), Detail: string(request)})

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"tidings.example/internal/sqlstore"
 	"tidings.example/saga"
 	"tidings.example/saga/machine"
 )
@@ -188,10 +189,11 @@ func compareRefs(a, b saga.Ref) int {
 	return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.ID, b.ID))
 }
 
-// cloneRecord returns a copy that shares nothing with r, with times as databases keep them.
+// cloneRecord returns a copy that shares nothing with r, with times and texts as databases keep them.
 func cloneRecord(r *saga.Record) saga.Record {
 	c := *r
 	c.Data, c.Instance, c.Request = slices.Clone(r.Data), slices.Clone(r.Instance), slices.Clone(r.Request)
+	c.Step, c.Error = sqlstore.FitStep(r.Step), sqlstore.FitError(r.Error)
 	c.Wake, c.Started, c.Changed, c.Ended = micro(r.Wake), micro(r.Started), micro(r.Changed), micro(r.Ended)
 	return c
 }
@@ -200,6 +202,7 @@ func cloneRecord(r *saga.Record) saga.Record {
 func cloneEntries(before, more []machine.Entry) []machine.Entry {
 	all := slices.Concat(before, more)
 	for i := len(before); i < len(all); i++ {
+		all[i] = sqlstore.FitEntry(all[i])
 		all[i].At = micro(all[i].At)
 	}
 	return all

@@ -28,12 +28,11 @@ const (
 	sagaPlansSQL = `SELECT saga_type, fingerprint, plan, seen_at FROM tidings_saga_plan WHERE $1 = '' OR saga_type = $1
 	ORDER BY saga_type, seen_at DESC, fingerprint`
 
-	lockSagaSQL = `SELECT state, request IS NOT NULL FROM tidings_saga WHERE saga_type = $1 AND id = $2 FOR UPDATE`
+	lockSagaSQL = `SELECT ended_at IS NOT NULL, request IS NOT NULL FROM tidings_saga WHERE saga_type = $1 AND id = $2 FOR UPDATE`
 
 	// The new version makes those fail who have loaded the one before and are about
-	// to save it. The service's clock may be behind this one, or not be the real one.
-	requestSagaSQL = `UPDATE tidings_saga SET version = version + 1, request = $3, wake_at = LEAST(wake_at, changed_at, clock_timestamp())
-	WHERE saga_type = $1 AND id = $2`
+	// to save it.
+	requestSagaSQL = `UPDATE tidings_saga SET version = version + 1, request = $3, wake_at = clock_timestamp() WHERE saga_type = $1 AND id = $2`
 )
 
 // listSagas returns the statement for a filter. Conditions that are not asked for
@@ -55,7 +54,7 @@ func listSagas(f admin.SagaFilter) statement {
 	if len(f.States) > 0 {
 		add("state = ANY (%s)", f.States)
 		if !slices.ContainsFunc(f.States, func(s string) bool { return machine.State(s).Ended() }) {
-			add(unfinishedSQL)
+			add("ended_at IS NULL")
 		}
 	}
 	if f.Step != "" {
@@ -178,16 +177,16 @@ func (a *Admin) RequestSaga(ctx context.Context, sagaType, id, op string, reques
 	}
 	return a.change(ctx, op+" saga", act, func(r runner) (target, detail string, err error) {
 		target = fmt.Sprintf("saga %s %q", sagaType, id)
-		var state machine.State
-		var waits bool
+		var found, ended, waits bool
 		err = r.run(ctx, statement{sql: lockSagaSQL, args: []any{sagaType, id}, row: func(scan func(...any) error) error {
-			return scan((*string)(&state), &waits)
+			found = true
+			return scan(&ended, &waits)
 		}})
 		switch {
 		case err != nil:
-		case state == "":
+		case !found:
 			err = admin.ErrNotFound
-		case state.Ended():
+		case ended:
 			err = admin.ErrSagaEnded
 		case waits:
 			err = admin.ErrRequestWaits

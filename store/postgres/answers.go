@@ -13,8 +13,8 @@ import (
 )
 
 var (
-	rememberSQL  = insertMessage("tidings_command_answer", "participant, command_id, answered_at") + ` ON CONFLICT DO NOTHING`
-	saveReplySQL = insertMessage("tidings_reply", "command_id, replied_at") + ` ON CONFLICT DO NOTHING`
+	rememberSQL  = insertMessage("tidings_command_answer", "participant, command_id, at") + ` ON CONFLICT DO NOTHING`
+	saveReplySQL = insertMessage("tidings_reply", "command_id, at") + ` ON CONFLICT DO NOTHING`
 )
 
 const (
@@ -25,12 +25,12 @@ const (
 	answeredSQL = `SELECT ` + messageColumns + ` FROM tidings_command_answer WHERE participant = $1 AND command_id = $2`
 
 	forgetAnswersSQL = `DELETE FROM tidings_command_answer WHERE ctid = ANY (ARRAY(
-		SELECT ctid FROM tidings_command_answer WHERE participant = $1 AND answered_at < $2 ORDER BY answered_at LIMIT $3 FOR UPDATE SKIP LOCKED))`
+		SELECT ctid FROM tidings_command_answer WHERE participant = $1 AND at < $2 ORDER BY at LIMIT $3 FOR UPDATE SKIP LOCKED))`
 
 	replySQL = `SELECT ` + messageColumns + ` FROM tidings_reply WHERE command_id = $1`
 
 	forgetRepliesSQL = `DELETE FROM tidings_reply WHERE ctid = ANY (ARRAY(
-		SELECT ctid FROM tidings_reply WHERE replied_at < $1 ORDER BY replied_at LIMIT $2 FOR UPDATE SKIP LOCKED))`
+		SELECT ctid FROM tidings_reply WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))`
 )
 
 // Answered returns the remembered answer to a command, and excludes other

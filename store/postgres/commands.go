@@ -108,10 +108,10 @@ func readTargets(ctx context.Context, on runner, participant, query string, args
 	return targets, err
 }
 
-var setAsideCommandSQL = insertMessage("tidings_command_aside", "participant, target, aside_at")
+var setAsideCommandSQL = insertMessage("tidings_command_aside", "participant, target, at")
 
 const (
-	firstAsideSQL = `SELECT id, aside_at, ` + messageColumns + ` FROM tidings_command_aside
+	firstAsideSQL = `SELECT id, at, ` + messageColumns + ` FROM tidings_command_aside
 	WHERE participant = $1 AND target = $2 ORDER BY id LIMIT 1`
 
 	removeAsideSQL = `DELETE FROM tidings_command_aside WHERE id = $1`

@@ -4,7 +4,7 @@ package postgres
 var ExplainedStatements = []struct{ Name, SQL, Index, Args string }{
 	{"next wake", nextWakeSQL, "tidings_saga_wake", ""},
 	{"due sagas", dueSagasSQL, "tidings_saga_wake", "(now(), 100)"},
-	{"unfinished sagas", unfinishedSagasSQL, "tidings_saga_unfinished", "('create-order', 'f', '1', 100)"},
+	{"unfinished sagas", unfinishedSagasSQL, "tidings_saga_open", "('create-order', 'f', '1', 100)"},
 	{"next timer", nextTimerSQL, "tidings_timer_due", ""},
 	{"due timers", takeSQL, "tidings_timer_due", "(now(), 100)"},
 }

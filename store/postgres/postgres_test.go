@@ -58,6 +58,7 @@ func migrated(t testing.TB) *postgres.DB {
 func pgxHarness(db *postgres.DB) storetest.DB[pgx.Tx] {
 	return storetest.DB[pgx.Tx]{
 		Outbox: db.Outbox(), Inbox: db.Inbox(), Relay: db.Relay, Admin: db.Admin(),
+		Sagas: db.Sagas(), Timers: db.Timers(), Commands: db.Commands(), Replies: db.Replies(), Operator: db.Admin(),
 		Begin:    func(ctx context.Context) (pgx.Tx, error) { return db.Pool().Begin(ctx) },
 		Commit:   func(ctx context.Context, tx pgx.Tx) error { return tx.Commit(ctx) },
 		Rollback: func(ctx context.Context, tx pgx.Tx) error { return tx.Rollback(ctx) },
@@ -73,6 +74,7 @@ func pgxHarness(db *postgres.DB) storetest.DB[pgx.Tx] {
 func sqlHarness(db *postgres.DB) storetest.DB[*sql.Tx] {
 	return storetest.DB[*sql.Tx]{
 		Outbox: db.OutboxSQL(), Inbox: db.InboxSQL(), Relay: db.Relay, Admin: db.Admin(),
+		Sagas: db.SagasSQL(), Timers: db.TimersSQL(), Commands: db.CommandsSQL(), Replies: db.RepliesSQL(), Operator: db.Admin(),
 		Begin:    func(ctx context.Context) (*sql.Tx, error) { return db.SQL().BeginTx(ctx, nil) },
 		Commit:   func(_ context.Context, tx *sql.Tx) error { return tx.Commit() },
 		Rollback: func(_ context.Context, tx *sql.Tx) error { return tx.Rollback() },

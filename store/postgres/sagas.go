@@ -112,12 +112,12 @@ func sagaArgs(r *saga.Record, journal []machine.Entry) []any {
 	undos, attempts := make([]bool, n), make([]int32, n)
 	messages, types, texts := make([]string, n), make([]string, n), make([]string, n)
 	for i := range journal {
-		e := &journal[i]
+		e := sqlstore.FitEntry(journal[i])
 		numbers[i], times[i], whats[i], steps[i] = int32(e.Number), e.At, string(e.What), e.Step
 		undos[i], attempts[i] = e.Undo, int32(e.Attempt)
-		messages[i], types[i], texts[i] = e.Message, e.Type, sqlstore.Reason(e.Text)
+		messages[i], types[i], texts[i] = e.Message, e.Type, e.Text
 	}
-	return []any{r.Type, r.ID, string(r.State), sqlstore.Reason(r.Step), sqlstore.Reason(r.Error), r.Fingerprint, notNil(r.Data), notNil(r.Instance),
+	return []any{r.Type, r.ID, string(r.State), sqlstore.FitStep(r.Step), sqlstore.FitError(r.Error), r.Fingerprint, notNil(r.Data), notNil(r.Instance),
 		orNull(r.Wake), r.Started, r.Changed, orNull(r.Ended), r.Request,
 		numbers, times, whats, steps, undos, attempts, messages, types, texts}
 }

@@ -8,19 +8,16 @@ import (
 	"tidings.example/saga"
 )
 
-// unfinishedSQL is the condition of an index, and so must stay as it is there.
-const unfinishedSQL = `state IN ('running', 'compensating', 'stuck')`
-
 const (
 	nextWakeSQL = `SELECT wake_at FROM tidings_saga WHERE wake_at IS NOT NULL ORDER BY wake_at LIMIT 1`
 
 	defineSQL = `INSERT INTO tidings_saga_plan (saga_type, fingerprint, plan, seen_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`
 
-	fingerprintsSQL = `SELECT saga_type, fingerprint, count(*) FROM tidings_saga WHERE ` + unfinishedSQL + `
+	fingerprintsSQL = `SELECT saga_type, fingerprint, count(*) FROM tidings_saga WHERE ended_at IS NULL
 	GROUP BY saga_type, fingerprint ORDER BY saga_type, fingerprint`
 
 	unfinishedSagasSQL = `SELECT ` + sagaColumns + ` FROM tidings_saga
-	WHERE saga_type = $1 AND fingerprint = $2 AND id > $3 AND ` + unfinishedSQL + ` ORDER BY id LIMIT $4`
+	WHERE saga_type = $1 AND fingerprint = $2 AND id > $3 AND ended_at IS NULL ORDER BY id LIMIT $4`
 )
 
 // NextWake returns when the next saga is to be woken.

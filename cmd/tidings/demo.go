@@ -20,6 +20,7 @@ import (
 type demoSettings struct {
 	dir, prefix, process  string
 	system, store, broker *choice
+	style                 *choice
 	storeURL, brokerURL   string
 	natsAddr              string
 	addrs                 map[string]*string
@@ -27,15 +28,16 @@ type demoSettings struct {
 }
 
 func newDemoCommand(a *app) *cobra.Command {
-	s := demoSettings{system: newChoice(defaultSample, demoSystems...), store: newChoice("", "sqlite", "postgres", "mysql"), broker: newChoice("", "nats", "kafka"), addrs: map[string]*string{}}
+	s := demoSettings{system: newChoice(defaultSample, demoSystems...), style: newChoice("", styles...),
+		store: newChoice("", "sqlite", "postgres", "mysql"), broker: newChoice("", "nats", "kafka"), addrs: map[string]*string{}}
 	cmd := &cobra.Command{
 		Use:     "demo",
 		Short:   "Run a sample system: services that stay consistent through messages alone",
 		GroupID: groupRun,
 		Long: `Demo runs three services, each with a database of its own, and a gateway in front
 of them. --system says which: customers-orders keeps orders and credit limits
-consistent by events, and has a page; ftgo takes orders at once and validates them
-afterwards, in an orchestrated saga, by commands and replies.
+consistent, by events or, with --style orchestration, by sagas, and has a page; ftgo
+takes orders at once and validates them afterwards, in an orchestrated saga.
 
 Without flags all of it runs in this process, on SQLite files and
 NATS JetStream in the directory ./tidings-data. Ctrl-C stops it; started again, it
@@ -50,6 +52,7 @@ all of them, and for NATS broker before them, with the same --system, --dir, --s
 and --broker.`,
 		Example: `  tidings demo
   tidings demo --dir /tmp/shop --addr 127.0.0.1:9000
+  tidings demo --style orchestration --dir /tmp/orchestrated
   TIDINGS_DEMO_STORE_URL=postgres://me:secret@127.0.0.1/postgres tidings demo --broker kafka --broker-url kafka://127.0.0.1:9092
   tidings demo --process broker     # each in a terminal of its own; kill -9 whichever you like
   tidings demo --process customers
@@ -61,6 +64,7 @@ and --broker.`,
 	}
 	flags := cmd.Flags()
 	flags.Var(s.system, "system", "which sample")
+	flags.Var(s.style, "style", "how its services stay consistent: by events, or by sagas; default: choreography, for ftgo orchestration")
 	flags.StringVar(&s.dir, "dir", "tidings-data", "directory for all data; created if it is missing")
 	fromEnvironment(flags, "dir", "TIDINGS_DEMO_DIR")
 	flags.Var(s.store, "store", "kind of the databases; default: that of --store-url, else sqlite")
@@ -106,6 +110,9 @@ and --broker.`,
 
 // check refuses what does not fit together, and fills in the kinds.
 func (s *demoSettings) check() error {
+	if err := s.checkStyle(); err != nil {
+		return err
+	}
 	known := s.sample().processes()
 	if s.process != "" && !slices.Contains(known, s.process) {
 		return usagef("--process: there is no process %q in the system %s%s; it takes %s", shorten(s.process, 40), s.system.value,
@@ -183,6 +190,14 @@ func (s *demoSettings) whole() bool { return s.process == "" }
 // sample is the system that runs.
 func (s *demoSettings) sample() *demoSample { return demoSamples[s.system.value] }
 
+// design is the system that runs, in its style.
+func (s *demoSettings) design() *system.Design {
+	if s.system.value == defaultSample {
+		return designOf(s.style.value)
+	}
+	return s.sample().design
+}
+
 // processes are those of the sample that run here.
 func (s *demoSettings) processes() []string {
 	switch s.process {
@@ -215,6 +230,11 @@ func (a *app) runDemo(ctx context.Context, s demoSettings) error {
 	defer dir.close()
 	if err := s.listenable(names); err != nil {
 		return err
+	}
+	if s.store.value == "sqlite" {
+		if err := dir.keepStyle(s.system.value, s.style.value); err != nil {
+			return err
+		}
 	}
 	d := &demo{app: a, settings: s, dir: dir}
 	defer d.close()

@@ -34,7 +34,7 @@ func (d *demo) run(ctx context.Context) error {
 	if err := d.open(ctx); err != nil {
 		return d.explain(err)
 	}
-	design := d.settings.sample().design
+	design := d.settings.design()
 	addrs := map[string]string{}
 	for _, name := range design.Processes() {
 		addrs[name] = *d.settings.addrs[name]

@@ -14,6 +14,8 @@ type demoSample struct {
 	// shows says in a line what people see; page whether the gateway has one for them.
 	shows string
 	page  bool
+	// style is the only one that it has; empty for one that has both.
+	style string
 	// tryOut is commands that work when they are pasted, for the gateway at base.
 	tryOut func(base string) string
 }
@@ -26,7 +28,7 @@ var (
 	demoSamples = map[string]*demoSample{
 		defaultSample: {design: customersorders.Design, page: true, tryOut: tryCustomersOrders,
 			shows: "services that keep orders and credit limits consistent through messages"},
-		"ftgo": {design: ftgo.Design, tryOut: tryFTGO,
+		"ftgo": {design: ftgo.Design, tryOut: tryFTGO, style: orchestration,
 			shows: "an order is taken at once, and validated by other services through commands and replies"},
 	}
 	demoSystems = []string{defaultSample, "ftgo"}

@@ -27,7 +27,7 @@ type soakSettings struct {
 	length, every, settle            time.Duration
 	rate, customers, messages        int
 	seed                             uint64
-	read                             *choice
+	read, style                      *choice
 	strikes                          []string
 }
 
@@ -75,6 +75,8 @@ does not add up.`,
 	flags.IntVar(&s.messages, "messages", 0, "append so many messages to an outbox directly, with no sample; 0 is the sample")
 	s.read = newChoice("", "table", "log")
 	flags.Var(s.read, "read", "where the relays read rows from; default: as the database says")
+	s.style = newChoice(choreography, styles...)
+	flags.Var(s.style, "style", "how the sample keeps consistent: choreography, by events, or orchestration, by sagas")
 	flags.StringSliceVar(&s.strikes, "strike", nil, "a kind of strike beside the kills: pause, sessions, slot, purge; may be repeated")
 	flags.Uint64Var(&s.seed, "seed", 0, "plan of the kills; 0 draws one")
 	output := addOutputFlag(cmd)
@@ -186,6 +188,9 @@ func printCounts(w io.Writer, c soak.Counts, took time.Duration, sample bool) {
 	fmt.Fprintf(w, "seed %d, %d strikes in %s\n", c.Seed, c.Strikes, took.Round(time.Second))
 	if sample {
 		fmt.Fprintf(w, "orders %d: %d approved, %d cancelled\n", c.Orders, c.Approved, c.Cancelled)
+		if n := c.Completed + c.Compensated; n > 0 {
+			fmt.Fprintf(w, "sagas %d: %d completed, %d compensated, no lock left\n", n, c.Completed, c.Compensated)
+		}
 	}
 	fmt.Fprintf(w, "messages %d, handled %d: lost %d, handled twice %d, out of order %d, parked %d, epochs %d\n",
 		c.Committed, c.Handled, c.Lost, c.Twice, c.OutOfOrder, c.Parked, c.Epochs)
@@ -233,8 +238,13 @@ func (s *soakSettings) system(ctx context.Context) (soak.Config, error) {
 	cfg.Producers = []string{p.urls[sample.Orders], p.urls[sample.Customers]}
 	cfg.Consumers = []string{p.urls[sample.Orders], p.urls[sample.Customers], p.urls[sample.History]}
 	cfg.Auditor = p.urls[auditorProcess]
+	if p.orchestrated() {
+		cfg.Sagas, cfg.Locks = []string{p.urls[sample.Orders]}, []string{p.urls[sample.Customers]}
+	}
 	return cfg, nil
 }
+
+func (p *plan) orchestrated() bool { return p.settings.style.value == orchestration }
 
 const (
 	auditorProcess = "auditor"
@@ -311,8 +321,11 @@ func (p *plan) processes() []soak.Process {
 				Args: p.relay(p.names().Source(name))})
 		}
 	}
-	channels := strings.Join([]string{p.names().Orders().Channel, p.names().Customers().Channel}, ",")
-	all = append(all, soak.Process{Name: auditorProcess, Args: []string{"soak", "auditor", "--channel", channels}, Env: p.env(auditorProcess)})
+	var channels []string
+	for _, channel := range designOf(p.settings.style.value).Channels {
+		channels = append(channels, p.names().Prefix+channel)
+	}
+	all = append(all, soak.Process{Name: auditorProcess, Args: []string{"soak", "auditor", "--channel", strings.Join(channels, ",")}, Env: p.env(auditorProcess)})
 	gateway := p.demo(sample.Gateway)
 	gateway.Health = "http://" + p.addrs[sample.Gateway] + "/readyz"
 	return append(all, gateway)
@@ -350,7 +363,7 @@ func (p *plan) env(database string) []string {
 
 // demo is one process of the sample.
 func (p *plan) demo(name string) soak.Process {
-	args := []string{"demo", "--process", name, "--dir", p.dir, "--prefix", p.prefix, "--addr", p.addrs[sample.Gateway], "--nats-addr", p.addrs[brokerProcess]}
+	args := []string{"demo", "--style", p.settings.style.value, "--process", name, "--dir", p.dir, "--prefix", p.prefix, "--addr", p.addrs[sample.Gateway], "--nats-addr", p.addrs[brokerProcess]}
 	for _, service := range sample.Services {
 		args = append(args, "--"+service+"-addr", p.addrs[service])
 	}

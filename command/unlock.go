@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"runtime/debug"
 
 	"tidings.example"
 	"tidings.example/inbox"
@@ -49,43 +51,87 @@ func (r *Receiver[Tx]) unlock(ctx context.Context, tx Tx, m *tidings.Message) er
 
 // workOffAll handles what waits for targets that an unlock has released.
 func (r *Receiver[Tx]) workOffAll(ctx context.Context, tx Tx, unlock string, targets []Target) error {
-	well := false
-	defer func() {
-		if !well { // an error, or a panic, that the inbox makes an error of
-			r.releaseOnly.add(unlock)
-		}
-	}()
 	left := maxAtOnce
 	for _, target := range targets {
-		for more := true; more; left-- {
-			if left == 0 {
-				well = true
-				r.wakeUpkeep()
-				return nil
-			}
-			var err error
-			if more, err = r.workOff(ctx, tx, target); err != nil {
-				return err
-			}
+		if left <= 0 {
+			break
+		}
+		n, err := r.workOffSome(ctx, tx, target, left, nil)
+		if err != nil {
+			r.releaseOnly.add(unlock)
+			return err
+		}
+		if left -= n; left <= 0 {
+			r.wakeUpkeep() // there may be more
 		}
 	}
-	well = true
 	return nil
 }
 
-// workOff handles the first command that waits for a target, whose row tx has
-// locked. It reports whether the next one may follow.
-func (r *Receiver[Tx]) workOff(ctx context.Context, tx Tx, target Target) (more bool, err error) {
-	first, err := r.store.FirstAside(ctx, tx, target)
-	if err != nil || first == nil {
-		return false, err
+// workOffSome handles what waits for a target, whose row tx has locked, until a
+// command must wait on, and about limit at most. It never stops between the command
+// that locks the target and others of that saga: nobody would come back for those.
+// hopeless are the commands that have failed for good, and why.
+func (r *Receiver[Tx]) workOffSome(ctx context.Context, tx Tx, target Target, limit int, hopeless map[int64]error) (n int, err error) {
+	for {
+		first, err := r.store.FirstAside(ctx, tx, target)
+		if err != nil || first == nil {
+			return n, err
+		}
+		on, err := r.workOff(tidings.WithCause(ctx, &first.Message), tx, first, hopeless[first.ID], n > 0)
+		if err != nil {
+			return n, &waitingError{aside: first, err: err}
+		}
+		if !on {
+			return n, nil
+		}
+		if err := r.store.RemoveAside(ctx, tx, first.ID); err != nil {
+			return n, err
+		}
+		if n++; n < limit {
+			continue
+		}
+		l, err := r.store.Lock(ctx, tx, target, Saga{}, r.cfg.now())
+		if err != nil || l.Owner == (Saga{}) {
+			return n, err
+		}
 	}
-	waits, err := r.take(tidings.WithCause(ctx, &first.Message), tx, &first.Message, &target)
-	switch {
-	case err != nil:
-		return false, fmt.Errorf("command %d that waits for %s of %s: %w", first.ID, target.Name, target.Participant, err)
-	case waits:
-		return false, nil
-	}
-	return true, r.store.RemoveAside(ctx, tx, first.ID)
 }
+
+// workOff handles a waiting command, or rejects one that is hopeless. It reports
+// whether that is done. One that is hopeless and that nobody waits for stays where
+// it is, until it is the first to be handled in a transaction.
+func (r *Receiver[Tx]) workOff(ctx context.Context, tx Tx, first *Aside, hopeless error, behind bool) (done bool, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("handler panicked: %v", v)
+			r.log(slog.LevelError, "handler panicked", &first.Message, "error", err, "stack", string(debug.Stack()))
+		}
+	}()
+	if hopeless != nil {
+		settled, err := r.GiveUp(ctx, tx, &first.Message, hopeless)
+		switch {
+		case err != nil:
+			return false, err
+		case settled:
+			r.log(slog.LevelError, "command that waited is rejected", &first.Message, "error", hopeless)
+			return true, nil
+		case behind:
+			return false, nil
+		}
+	}
+	waits, err := r.take(ctx, tx, &first.Message, &first.Target)
+	return !waits && err == nil, err
+}
+
+// A waitingError says which of the waiting commands has failed.
+type waitingError struct {
+	aside *Aside
+	err   error
+}
+
+func (e *waitingError) Error() string {
+	return fmt.Sprintf("command that waited for %s of %s: %v", e.aside.Target.Name, e.aside.Target.Participant, e.err)
+}
+
+func (e *waitingError) Unwrap() error { return e.err }

@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
 
-	"tidings.example"
 	"tidings.example/inbox"
 )
 
@@ -35,16 +32,18 @@ type Upkeep[Tx any] struct {
 	mu      sync.Mutex
 	running bool
 	err     error
-	// tries are those at targets whose first command has failed.
+	// tries are those at targets where a waiting command has failed.
 	tries map[Target]*try
 }
 
-// A try is how it went with the first command that waits for a target.
+// A try is how it went with the commands that wait for a target.
 type try struct {
-	id       int64
 	failures int // in a row
-	faults   int // of these, the command's own
 	next     time.Time
+	// faults counts the failures of each command, as far as they are its own.
+	faults map[int64]int
+	// hopeless are the commands that have failed for good, and why.
+	hopeless map[int64]error
 }
 
 // Upkeep returns the receiver's work in the background, to be run beside its inbox.
@@ -190,14 +189,15 @@ func (u *Upkeep[Tx]) due(target Target) bool {
 // workOffTarget handles the commands that wait for a target, until one locks it or fails.
 func (u *Upkeep[Tx]) workOffTarget(ctx context.Context, target Target) (did bool) {
 	for ctx.Err() == nil {
-		first, more, err := u.handleFirst(ctx, target)
-		if err != nil && ctx.Err() == nil {
-			more = u.failed(ctx, target, first, err)
+		n, err := u.handle(ctx, target)
+		if err != nil {
+			if !u.failed(ctx, target, err) {
+				return did
+			}
+			continue
 		}
-		if err == nil {
-			delete(u.tries, target)
-		}
-		if !more {
+		delete(u.tries, target)
+		if n == 0 {
 			return did
 		}
 		did = true
@@ -205,91 +205,54 @@ func (u *Upkeep[Tx]) workOffTarget(ctx context.Context, target Target) (did bool
 	return did
 }
 
-// handleFirst handles the first command that waits for a target. first is that, nil if none does.
-func (u *Upkeep[Tx]) handleFirst(ctx context.Context, target Target) (first *Aside, more bool, err error) {
+// handle handles commands that wait for a target, in one transaction.
+func (u *Upkeep[Tx]) handle(ctx context.Context, target Target) (n int, err error) {
+	var hopeless map[int64]error
+	if t := u.tries[target]; t != nil {
+		hopeless = t.hopeless
+	}
 	err = u.inTx(ctx, func(ctx context.Context, tx Tx) (err error) {
-		if first, err = u.free(ctx, tx, target); err != nil || first == nil {
+		l, err := u.r.store.Lock(ctx, tx, target, Saga{}, u.r.cfg.now())
+		if err != nil || l.Owner != (Saga{}) {
 			return err
 		}
-		more, err = u.r.workOff(ctx, tx, target)
+		n, err = u.r.workOffSome(ctx, tx, target, maxAtOnce, hopeless)
 		return err
 	})
-	return first, more && err == nil, err
+	return n, err
 }
 
-// free locks a target's row and returns what waits first; nil if nothing does, or a saga has the lock.
-func (u *Upkeep[Tx]) free(ctx context.Context, tx Tx, target Target) (*Aside, error) {
-	l, err := u.r.store.Lock(ctx, tx, target, Saga{}, u.r.cfg.now())
-	if err != nil || l.Owner != (Saga{}) {
-		return nil, err
-	}
-	return u.r.store.FirstAside(ctx, tx, target)
-}
-
-// inTx runs fn in a transaction; a panic becomes an error.
-func (u *Upkeep[Tx]) inTx(ctx context.Context, fn func(ctx context.Context, tx Tx) error) (err error) {
+// inTx runs fn in a transaction.
+func (u *Upkeep[Tx]) inTx(ctx context.Context, fn func(ctx context.Context, tx Tx) error) error {
 	ctx, cancel := context.WithTimeout(ctx, u.r.cfg.timeout)
 	defer cancel()
-	return u.r.store.InTx(ctx, func(ctx context.Context, tx Tx) (err error) {
-		defer func() {
-			if v := recover(); v != nil {
-				err = fmt.Errorf("handler panicked: %v", v)
-				u.r.cfg.logger.Error("handler panicked", "receiver", u.r.name, "error", err, "stack", string(debug.Stack()))
-			}
-		}()
-		return fn(ctx, tx)
-	})
+	return u.r.store.InTx(ctx, fn)
 }
 
-// failed decides what to do about the first command that waits for a target: try it
-// again later, or reject it. It reports whether the next one may follow.
-func (u *Upkeep[Tx]) failed(ctx context.Context, target Target, first *Aside, failure error) (more bool) {
+// failed decides what to do about a failure at a target: try again later, or reject
+// the command that has failed. It reports whether to go on at once.
+func (u *Upkeep[Tx]) failed(ctx context.Context, target Target, failure error) (again bool) {
+	if ctx.Err() != nil {
+		return false
+	}
 	t := u.tries[target]
-	if t == nil || first != nil && t.id != first.ID {
-		t = &try{}
+	if t == nil {
+		t = &try{faults: map[int64]int{}, hopeless: map[int64]error{}}
 		u.tries[target] = t
 	}
 	t.failures++
-	transient := first == nil || inbox.IsTransient(failure) || !inbox.IsPermanent(failure) && u.r.store.Transient(failure)
-	if first != nil {
-		t.id = first.ID
-		if !transient {
-			t.faults++
-		}
-	}
+	transient := inbox.IsTransient(failure) || !inbox.IsPermanent(failure) && u.r.store.Transient(failure)
 	if t.failures&(t.failures-1) == 0 {
 		u.r.cfg.logger.Warn("command that waited failed", "receiver", u.r.name, "participant", target.Participant, "target", target.Name,
 			"error", failure, "failures", t.failures, "transient", transient)
 	}
-	if !transient && (inbox.IsPermanent(failure) || t.faults >= u.r.cfg.attempts) && u.reject(ctx, target, first, failure) {
-		delete(u.tries, target)
-		return true
+	if w, ok := errors.AsType[*waitingError](failure); ok && !transient && t.hopeless[w.aside.ID] == nil {
+		id := w.aside.ID
+		if t.faults[id]++; inbox.IsPermanent(failure) || t.faults[id] >= u.r.cfg.attempts {
+			t.hopeless[id] = w.err
+			return true
+		}
 	}
 	t.next = u.r.cfg.now().Add(min(100*time.Millisecond<<min(t.failures, 20), maxPause))
 	return false
-}
-
-// reject answers a command that waits for a target and cannot be handled. It
-// reports whether that was done; what nobody waits for goes on being tried.
-func (u *Upkeep[Tx]) reject(ctx context.Context, target Target, aside *Aside, failure error) (done bool) {
-	err := u.inTx(ctx, func(ctx context.Context, tx Tx) error {
-		first, err := u.free(ctx, tx, target)
-		if err != nil || first == nil || first.ID != aside.ID {
-			return err // somebody else was faster
-		}
-		done, err = u.r.GiveUp(tidings.WithCause(ctx, &first.Message), tx, &first.Message, failure)
-		if err != nil || !done {
-			return err
-		}
-		return u.r.store.RemoveAside(ctx, tx, first.ID)
-	})
-	if err != nil {
-		u.r.cfg.logger.Warn("rejecting a command that waited failed", "receiver", u.r.name, "participant", target.Participant,
-			"target", target.Name, "error", err)
-		return false
-	}
-	if done {
-		u.r.log(slog.LevelError, "command that waited is rejected", &aside.Message, "error", failure)
-	}
-	return done
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"tidings.example/admin"
@@ -22,6 +24,7 @@ func sagaAdminTests[Tx any]() []testCase[Tx] {
 		{name: "sagas are counted", run: testSagaCount[Tx]},
 		{name: "a request is passed on", run: testSagaRequest[Tx]},
 		{name: "a request is not lost to a saver", run: testSagaRequestRace[Tx]},
+		{name: "each request is seen once by those who save all the time", run: testSagaRequestsBesideSavers[Tx]},
 		{name: "what cannot be requested", run: testSagaRequestRefused[Tx]},
 	}
 }
@@ -248,6 +251,65 @@ func testSagaRequestRace[Tx any](e *env[Tx]) {
 	}
 	if got := e.saga(r.Ref); string(got.Request) != `{}` {
 		e.Errorf("the request is lost: %+v", got)
+	}
+}
+
+// Savers change the saga again and again, and take each request away that they
+// see. An operator asks as often as that is allowed.
+func testSagaRequestsBesideSavers[Tx any](e *env[Tx]) {
+	const savers, requests = 3, 20
+	r := newSaga("a")
+	r.Step = ""
+	e.insert(r)
+	seen := map[string]int{}
+	var mu sync.Mutex
+	var wait sync.WaitGroup
+	var asked atomic.Bool
+	save := func() (string, error) {
+		var request string
+		err := e.db.Sagas.InTx(e.ctx, func(ctx context.Context, tx Tx) error {
+			r, err := e.db.Sagas.Load(ctx, tx, r.Ref)
+			if err != nil {
+				return err
+			}
+			request, r.Request = string(r.Request), nil
+			return e.db.Sagas.Save(ctx, tx, r, nil)
+		})
+		return request, err
+	}
+	for range savers {
+		wait.Go(func() {
+			for last := false; !last; {
+				last = asked.Load()
+				request, err := save()
+				if err != nil {
+					if last = false; !e.db.Sagas.Transient(err) {
+						e.Error(err)
+						return
+					}
+				} else if request != "" {
+					mu.Lock()
+					seen[request]++
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	for i := range requests {
+		e.until("the request to be taken", func() bool {
+			err := e.db.Operator.RequestSaga(e.ctx, r.Type, r.ID, "retry", fmt.Appendf(nil, `{"n":%d}`, i), because("x"))
+			if err != nil && !errors.Is(err, admin.ErrRequestWaits) && !e.db.Sagas.Transient(err) {
+				e.Fatal(err)
+			}
+			return err == nil
+		})
+	}
+	asked.Store(true)
+	wait.Wait()
+	for i := range requests {
+		if n := seen[fmt.Sprintf(`{"n":%d}`, i)]; n != 1 {
+			e.Errorf("request %d was seen %d times", i, n)
+		}
 	}
 }
 

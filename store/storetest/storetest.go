@@ -111,6 +111,9 @@ func Run[Tx any](t *testing.T, h Harness[Tx]) {
 		{"Commands", commandTests[Tx](), func(db DB[Tx]) bool { return db.Commands != nil }},
 		{"LockAdmin", lockAdminTests[Tx](), func(db DB[Tx]) bool { return db.Commands != nil && db.Operator != nil }},
 		{"Replies", replyTests[Tx](), func(db DB[Tx]) bool { return db.Replies != nil }},
+		{"Undecodable", undecodableTests[Tx](), func(db DB[Tx]) bool {
+			return db.Timers != nil && db.Commands != nil && db.Replies != nil
+		}},
 		{name: "Migrate", tests: migrateTests[Tx]()},
 	}
 	for _, group := range groups {

@@ -127,6 +127,9 @@ func (c *Config[Tx]) complete() error {
 	if c.BatchSize == 0 {
 		c.BatchSize = 32
 	}
+	if c.Poll == 0 {
+		c.Poll = time.Second
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}

@@ -154,6 +154,7 @@ func (u *unit[Tx]) saveOne(ctx context.Context, o *open) error {
 	}
 	o.Changed, o.Wake = u.at, machine.Next(o.plan, &o.state.Instance)
 	o.describe(o.plan, &o.state.Instance)
+	u.m.wakeSoon(u.at, o.Wake)
 	if !o.created {
 		o.Fingerprint = u.m.prints[o.Type]
 		if err := u.m.cfg.Store.Save(ctx, u.tx, o.Record, o.journal); err != nil {

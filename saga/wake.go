@@ -24,6 +24,17 @@ func (w *wakes[Tx]) Next(ctx context.Context) (time.Time, bool, error) {
 
 func (w *wakes[Tx]) Transient(err error) bool { return w.m.cfg.Store.Transient(err) }
 
+// commitTime is how long after a saga's time it is looked at, so that the transaction that has
+// set the time is committed by then, usually. If not, the next look is at most Poll later.
+const commitTime = 5 * time.Millisecond
+
+// wakeSoon has the timers look at what becomes due before they would look by themselves.
+func (m *Manager[Tx]) wakeSoon(now, due time.Time) {
+	if wait := due.Sub(now); !due.IsZero() && wait < m.cfg.Poll {
+		time.AfterFunc(max(wait, 0)+commitTime, m.timers.Wake)
+	}
+}
+
 // Fire does what is due, together if it can, else one by one: a saga that fails
 // must not hold up the others.
 func (w *wakes[Tx]) Fire(ctx context.Context, now time.Time, limit int) (int, error) {

@@ -36,7 +36,7 @@ type SagaFilter struct {
 	Type string
 	// States are those of package saga/machine.
 	States []string
-	// Step is the name of a step that the saga is at.
+	// Step is the name of a step that the saga is at, perhaps among others.
 	Step string
 	// Unchanged selects sagas that were changed no later than this long ago.
 	Unchanged time.Duration

@@ -38,8 +38,8 @@ func newDoctorCommand(a *app) *cobra.Command {
 		GroupID: groupOperate,
 		Long: `Doctor connects to a database, a broker or both, looks at version, settings,
 privileges, tables and clock, at what reading the outbox from the database's log needs
-and how much of it is kept, and says of each whether it is good and, if not, what to do.
-It changes nothing.
+and how much of it is kept, at sagas that are stuck, old locks and late timers, and says
+of each whether it is good and, if not, what to do. It changes nothing.
 
 Exit code 0: nothing is wrong, though there may be warnings; 3: something is.`,
 		Example: `  tidings doctor --store-url sqlite:orders.db
@@ -84,6 +84,7 @@ func (a *app) examineStore(ctx context.Context, url string) ([]admin.Finding, er
 	if !slices.ContainsFunc(findings, func(f admin.Finding) bool { return f.Status == admin.Fail }) {
 		// What is wrong already would only be said twice.
 		findings = append(findings, examineLog(ctx, db)...)
+		findings = append(findings, examineSagas(ctx, db.Admin)...)
 	}
 	return findings, nil
 }

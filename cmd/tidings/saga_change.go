@@ -134,7 +134,7 @@ func (c *sagaChange) set(ctx context.Context, db *connect.Database, filter admin
 	if err := checkType(ctx, db, filter.Type); err != nil {
 		return err
 	}
-	sagas, err := findSagas(ctx, db, filter)
+	sagas, err := db.Admin.ListSagas(ctx, filter)
 	if err != nil {
 		return err
 	}
@@ -172,21 +172,19 @@ func (c *sagaChange) printPlan(sagas []admin.Saga) error {
 func (c *sagaChange) what() string {
 	switch {
 	case c.op == machine.RetryNow && c.request.Step != "":
-		return "retry the step " + c.request.Step + " of"
+		return "retry the step " + c.request.Step + " in"
 	case c.op != machine.Skip:
 		return string(c.op)
 	}
-	text := "skip what is waited for"
+	step, outcome := "that waits", "done"
 	if c.request.Step != "" {
-		text = "skip the step " + c.request.Step
+		step = c.request.Step
 	}
-	outcome := "done"
 	if !c.request.Success {
 		outcome = "refused"
 	}
-	text += " as " + outcome
 	if c.request.ReplyType != "" {
-		text += ", with the reply " + c.request.ReplyType
+		outcome += " with the reply " + c.request.ReplyType
 	}
-	return text + ", of"
+	return fmt.Sprintf("skip the step %s, as %s, in", step, outcome)
 }

@@ -48,34 +48,6 @@ func (f *sagaFilter) get(states ...string) (admin.SagaFilter, error) {
 	return admin.SagaFilter{Type: f.sagaType, States: states, Step: f.step, Unchanged: f.age, Limit: f.limit}, nil
 }
 
-// findSagas lists sagas. The step is looked for here: a saga may be at several
-// at the same time, which the store lists as one text.
-func findSagas(ctx context.Context, db *connect.Database, f admin.SagaFilter) ([]admin.Saga, error) {
-	step, limit := f.Step, f.Limit
-	if step == "" {
-		return db.Admin.ListSagas(ctx, f)
-	}
-	var found []admin.Saga
-	for f.Step, f.Limit = "", 1000; ; {
-		page, err := db.Admin.ListSagas(ctx, f)
-		if err != nil {
-			return nil, err
-		}
-		for i := range page {
-			if slices.Contains(strings.Split(page[i].Step, ", "), step) {
-				found = append(found, page[i])
-			}
-			if len(found) == limit {
-				return found, nil
-			}
-		}
-		if len(page) < f.Limit {
-			return found, nil
-		}
-		f.After = &page[len(page)-1]
-	}
-}
-
 // checkType complains about a type that nobody has ever defined here: it is
 // mistyped, or the database is that of another service.
 func checkType(ctx context.Context, db *connect.Database, name string) error {

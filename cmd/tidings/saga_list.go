@@ -81,7 +81,7 @@ how long, and ERROR the last error.`,
 			if err := checkType(ctx, db, filter.Type); err != nil {
 				return err
 			}
-			sagas, err := findSagas(ctx, db, filter)
+			sagas, err := db.Admin.ListSagas(ctx, filter)
 			if err != nil {
 				return err
 			}

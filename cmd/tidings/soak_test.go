@@ -17,16 +17,19 @@ import (
 // seed is fixed, so that the plan of kills is; what happens at each kill is not.
 // `tidings soak --for 1h` is the long version.
 func TestSoak(t *testing.T) {
-	for _, test := range []struct{ name, store, broker string }{
-		{"SQLite and NATS", "", ""},
-		{"PostgreSQL and Kafka", "postgres", "kafka"},
-		{"MariaDB and Kafka", "mariadb", "kafka"},
+	for _, test := range []struct{ name, style, store, broker string }{
+		{"SQLite and NATS", choreography, "", ""},
+		{"PostgreSQL and Kafka", choreography, "postgres", "kafka"},
+		{"MariaDB and Kafka", choreography, "mariadb", "kafka"},
+		{"sagas on SQLite and NATS", orchestration, "", ""},
+		{"sagas on PostgreSQL and Kafka", orchestration, "postgres", "kafka"},
+		{"sagas on MariaDB and Kafka", orchestration, "mariadb", "kafka"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			// Not in parallel: each has the machine for itself, or nothing is
 			// proved about time limits.
 			dir := t.TempDir()
-			i := invocation{dir: dir, args: []string{"soak", "--for", "25s", "--every", "1500ms", "--rate", "40", "--seed", "20",
+			i := invocation{dir: dir, args: []string{"soak", "--style", test.style, "--for", "25s", "--every", "1500ms", "--rate", "40", "--seed", "20",
 				"--dir", filepath.Join(dir, "soak"), "--settle", "2m", "--output", "json"}}
 			if test.store != "" {
 				servers := servertest.Private(t, test.store, test.broker)
@@ -41,6 +44,9 @@ func TestSoak(t *testing.T) {
 			}
 			if counts.Strikes < 8 || counts.Orders < 100 || counts.Approved == 0 || counts.Cancelled == 0 || counts.Committed < uint64(2*counts.Orders) {
 				t.Errorf("the run did too little to prove anything: %+v", counts)
+			}
+			if settled := counts.Created + counts.Compensated; test.style == orchestration && (settled != int64(counts.Orders) || 3*counts.Compensated < settled) {
+				t.Errorf("the sagas prove little: %+v", counts)
 			}
 			t.Logf("%+v", counts)
 		})

@@ -123,10 +123,10 @@ func (r *Requester[Tx]) Stats() inbox.Stats { return r.in.Stats() }
 
 // Run receives replies until ctx is done, and returns nil then. Its errors are those of [inbox.Inbox.Run].
 func (r *Requester[Tx]) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
 	var background sync.WaitGroup
 	background.Go(func() { r.forget(ctx) })
 	defer background.Wait()
-	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	return r.in.Run(ctx)
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tidings.example"
+	"tidings.example/admin"
 	"tidings.example/command"
 	"tidings.example/relay"
 	"tidings.example/store/memory"
@@ -253,5 +254,21 @@ func (w *world) told(want ...string) {
 	}
 	if !slices.Equal(got, want) {
 		w.t.Errorf("replies %q, want %q", got, want)
+	}
+}
+
+// expectParked compares why messages are parked.
+func (w *world) expectParked(want ...string) {
+	w.t.Helper()
+	list, err := w.db.Admin().ListParked(w.t.Context(), admin.ParkedFilter{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var got []string
+	for _, p := range list {
+		got = append(got, p.Reason)
+	}
+	if !slices.Equal(got, want) {
+		w.t.Errorf("parked %q, want %q", got, want)
 	}
 }

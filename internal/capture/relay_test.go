@@ -69,9 +69,9 @@ func deadlock(err error) bool {
 func TestThroughTheRelay(t *testing.T) {
 	t.Parallel()
 	eachURL(t, func(t *testing.T, db *connect.Database, url string) {
-		writers, changes := 4, 100
-		if db.Kind == "sqlite" { // all wait for one lock, without a queue
-			writers, changes = 2, 20
+		writers, changes, replacements := 4, 100, int64(1000)
+		if db.Kind == "sqlite" { // all wait for one lock, without a queue, and parse all tables and triggers anew after each replacement
+			writers, changes, replacements = 2, 20, 5
 		}
 		exec(t, db, `CREATE TABLE stock (shelf INTEGER NOT NULL, id INTEGER NOT NULL, n INTEGER, PRIMARY KEY (shelf, id))`)
 		specs := []admin.CaptureSpec{{Table: "stock", Channel: "stock"}, {Table: "stock", Channel: "stock", Type: "other"}}
@@ -112,11 +112,20 @@ func TestThroughTheRelay(t *testing.T) {
 
 		pool := service(t, db.Kind, url)
 		var writing sync.WaitGroup
-		var messages, done atomic.Int64
+		var messages, done, replaced, installing atomic.Int64
+		// Where nobody queues for the lock, writers that never pause keep it from others.
+		hungry := func() bool {
+			since := installing.Load()
+			return db.Kind == "sqlite" && since != 0 && time.Since(time.Unix(0, since)) > 100*time.Millisecond && !t.Failed()
+		}
 		for w := range writers {
 			writing.Go(func() {
 				random := rand.New(rand.NewPCG(1, uint64(w)))
-				for range changes {
+				// A writer does not end before the triggers were replaced beneath it.
+				for i := 0; (i < changes || replaced.Load() < 2) && !t.Failed(); i++ {
+					for hungry() {
+						<-time.After(time.Millisecond)
+					}
 					n, err := change(ctx, pool, w, random)
 					for deadlock(err) {
 						n, err = change(ctx, pool, w, random)
@@ -130,21 +139,22 @@ func TestThroughTheRelay(t *testing.T) {
 				done.Add(1)
 			})
 		}
-		replaced := 0
-		for i := 1; done.Load() < int64(writers) && !t.Failed(); i++ {
+		for i := 1; done.Load() < int64(writers) && replaced.Load() < replacements && !t.Failed(); i++ {
+			installing.Store(time.Now().UnixNano())
 			if _, changed, err := db.Admin.InstallCapture(ctx, specs[i%2], act); err != nil && !strings.Contains(err.Error(), "locked") {
 				t.Error(err)
 			} else if changed {
-				replaced++
+				replaced.Add(1)
 			}
-			// Where nobody queues for the lock, the writers would hardly get it.
+			installing.Store(0)
+			// And the same the other way round.
 			for before := messages.Load(); db.Kind == "sqlite" && messages.Load() == before && done.Load() < int64(writers) && !t.Failed(); {
 				<-time.After(time.Millisecond)
 			}
 		}
 		writing.Wait()
-		if replaced < 2 {
-			t.Errorf("the triggers were replaced %d times", replaced)
+		if n := replaced.Load(); n < 2 {
+			t.Errorf("the triggers were replaced %d times", n)
 		}
 		deadline := time.After(time.Minute)
 		for {

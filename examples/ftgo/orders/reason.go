@@ -27,6 +27,8 @@ func (d *CreateOrder) reason() Reason {
 	return cmp.Or(d.Consumer, d.Restaurant, limit, ValidationFailed)
 }
 
+func (d *CreateOrder) withinLimit() bool { return !d.exceedsLimit() }
+
 // exceedsLimit compares the total, as of Restaurant Service's reply, with the
 // limit, as of Consumer Service's. It needs both, so neither service can.
 func (d *CreateOrder) exceedsLimit() bool {

@@ -3,7 +3,6 @@ package orders
 import (
 	"context"
 	"database/sql"
-	"errors"
 
 	"tidings.example/examples/ftgo/messages"
 	"tidings.example/examples/shared/money"
@@ -31,9 +30,11 @@ type CreateOrder struct {
 //	validate   both at the same time
 //	  consumer     ValidateConsumerInfo   to Consumer Service
 //	  restaurant   ValidateOrderDetails   to Restaurant Service
-//	approve    VALIDATED, unless the total exceeds the limit
+//	approve    VALIDATED, where the limit allows the total
+//	reject     REJECTED, where it does not
 //
-// Nothing that the participants do needs to be undone: they only look. No step has a
+// A participant that refuses makes the saga compensate, which rejects the order. Nothing
+// that participants do needs to be undone: they only look. No step has a
 // timeout, so that an order waits as long as a service is away.
 func defineCreateOrder(s store, names messages.Names) *saga.Definition[CreateOrder] {
 	return saga.Define("create-order",
@@ -44,7 +45,8 @@ func defineCreateOrder(s store, names messages.Names) *saga.Definition[CreateOrd
 			saga.Invoke("restaurant", names.Restaurants(), validateOrderDetails,
 				saga.OnReply(orderDetailsValidated), saga.OnReply(restaurantNotFound),
 				saga.OnReply(menuItemNotFound), saga.OnReply(orderTotalTooLarge))),
-		saga.Local("approve", s.approve))
+		saga.When((*CreateOrder).withinLimit, saga.Local("approve", s.approve)),
+		saga.When((*CreateOrder).exceedsLimit, saga.Local("reject", s.reject)))
 }
 
 func (s store) createPending(ctx context.Context, tx *sql.Tx, d *CreateOrder) error {
@@ -52,9 +54,6 @@ func (s store) createPending(ctx context.Context, tx *sql.Tx, d *CreateOrder) er
 }
 
 func (s store) approve(ctx context.Context, tx *sql.Tx, d *CreateOrder) error {
-	if d.exceedsLimit() {
-		return saga.Refuse(errors.New("the total exceeds the consumer's spending limit"))
-	}
 	return s.settle(ctx, tx, d.OrderID, Validated, d.OrderTotal, "")
 }
 

@@ -1,0 +1,75 @@
+package machine_test
+
+import (
+	"slices"
+
+	"pgregory.net/rapid"
+
+	"tidings.example/saga/machine"
+)
+
+// handle lets a participant handle the next command of a lane.
+func (w *world) handle(lane string) {
+	token := w.lanes[lane][0]
+	w.lanes[lane] = w.lanes[lane][1:]
+	if w.plan.Find(lane).Kind == machine.Notify && !token.Undo {
+		w.made[lane]++
+		return
+	}
+	reply := machine.Replied{Token: token}
+	outcome := 0
+	if !w.kind {
+		outcome = rapid.SampledFrom([]int{0, 0, 0, 1, 2}).Draw(w.t, token.String()+" is handled")
+	}
+	switch {
+	case !token.Undo && w.made[lane] > 0:
+		// It has been handled, and its answer is remembered.
+		reply.Success = true
+	case outcome == 0:
+		reply.Success = true
+		if token.Undo {
+			w.undoEffect(lane)
+		} else {
+			w.made[lane]++
+		}
+	default:
+		reply.Retryable, reply.Error = outcome == 1, "no"
+	}
+	w.mail = append(w.mail, reply)
+}
+
+// endChild ends a child saga by itself.
+func (w *world) endChild(key childKey) machine.Happening {
+	w.children[key] = machine.Completed
+	if !w.kind && rapid.IntRange(0, 2).Draw(w.t, "child compensates") == 0 {
+		w.children[key] = machine.Compensated
+	} else {
+		w.made[key.step]++
+	}
+	return machine.ChildEnded{Step: key.step, Attempt: key.attempt, State: w.children[key]}
+}
+
+func (w *world) undoChild(key childKey) machine.Happening {
+	switch w.children[key] {
+	case machine.Completed:
+		w.undone[key.step]++
+	case "":
+		w.t.Fatalf("child %v is undone, and was never started", key)
+	}
+	w.children[key] = machine.Compensated
+	ended := machine.ChildEnded{Step: key.step, Attempt: key.attempt, State: machine.Compensated}
+	if rapid.Bool().Draw(w.t, "child is undone at once") {
+		return ended
+	}
+	w.mail = append(w.mail, ended)
+	return nil
+}
+
+// deliver takes one message out of the mail, or leaves it there to come again.
+func (w *world) deliver(n int, again bool) {
+	what := w.mail[n]
+	if !again {
+		w.mail = slices.Delete(slices.Clone(w.mail), n, n+1)
+	}
+	w.feed(what)
+}

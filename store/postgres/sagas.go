@@ -25,24 +25,15 @@ var (
 	_ saga.Store[*sql.Tx] = (*Sagas[*sql.Tx])(nil)
 )
 
-// Saga and journal are written by one statement, also where a transaction of
-// database/sql could not send two at once. The journal is not written where the
-// saga is not.
 const (
-	journalSQL = `INSERT INTO tidings_saga_journal (saga_type, saga_id, number, at, what, step, undo, attempt, message_id, message_type, text)
-	SELECT $1, $2, e.* FROM s, unnest($14::integer[], $15::timestamptz[], $16::text[], $17::text[], $18::boolean[], $19::integer[],
-		$20::text[], $21::text[], $22::text[]) AS e`
-
-	insertSagaSQL = `WITH s AS (INSERT INTO tidings_saga (saga_type, id, state, step, error, fingerprint, data, instance, wake_at,
+	insertSagaSQL = `INSERT INTO tidings_saga (saga_type, id, state, step, error, fingerprint, data, instance, wake_at,
 		started_at, changed_at, ended_at, request)
-	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING RETURNING 1),
-	j AS (` + journalSQL + `) SELECT count(*) FROM s`
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING`
 
 	// When another transaction has the row, it is waited for, and the version looked at again.
-	saveSagaSQL = `WITH s AS (UPDATE tidings_saga SET version = version + 1, state = $3, step = $4, error = $5, fingerprint = $6, data = $7,
+	saveSagaSQL = `UPDATE tidings_saga SET version = version + 1, state = $3, step = $4, error = $5, fingerprint = $6, data = $7,
 		instance = $8, wake_at = $9, started_at = $10, changed_at = $11, ended_at = $12, request = $13
-	WHERE saga_type = $1 AND id = $2 AND version = $23 RETURNING 1),
-	j AS (` + journalSQL + `) SELECT count(*) FROM s`
+	WHERE saga_type = $1 AND id = $2 AND version = $14`
 
 	sagaColumns = `saga_type, id, version, state, step, error, fingerprint, data, instance, wake_at, started_at, changed_at, ended_at, request`
 
@@ -62,15 +53,14 @@ func (s *Sagas[Tx]) Transient(err error) bool { return transient(err) }
 // Insert stores a saga and its journal in one round trip. It waits for a
 // transaction that inserts the same.
 func (s *Sagas[Tx]) Insert(ctx context.Context, tx Tx, r *saga.Record, journal []machine.Entry) (bool, error) {
-	n := 0
-	err := s.on(tx).run(ctx, statement{sql: insertSagaSQL, args: sagaArgs(r, journal), row: func(scan func(...any) error) error { return scan(&n) }})
+	written, err := s.write(ctx, tx, insertJournalSQL, sagaArgs(r), journal)
 	if err != nil {
 		return false, fmt.Errorf("insert saga %s %q: %w", r.Type, r.ID, s.db.advise(ctx, err))
 	}
-	if n == 1 {
+	if written {
 		r.Version = 1
 	}
-	return n == 1, nil
+	return written, nil
 }
 
 // Load returns a saga without locking it: Save notices what others have changed.
@@ -80,19 +70,26 @@ func (s *Sagas[Tx]) Load(ctx context.Context, tx Tx, ref saga.Ref) (*saga.Record
 
 // Save stores a changed saga and its journal in one round trip.
 func (s *Sagas[Tx]) Save(ctx context.Context, tx Tx, r *saga.Record, journal []machine.Entry) error {
-	n := 0
-	err := s.on(tx).run(ctx, statement{sql: saveSagaSQL, args: append(sagaArgs(r, journal), r.Version),
-		row: func(scan func(...any) error) error { return scan(&n) }})
+	written, err := s.write(ctx, tx, saveJournalSQL, append(sagaArgs(r), r.Version), journal)
 	switch {
 	case err != nil:
 		err = s.db.advise(ctx, err)
-	case n == 0:
+	case !written:
 		err = saga.ErrConflict
 	default:
 		r.Version++
 		return nil
 	}
 	return fmt.Errorf("save saga %s %q: %w", r.Type, r.ID, err)
+}
+
+// write runs a statement that writes one saga and its journal, and reports whether it has.
+func (s *Sagas[Tx]) write(ctx context.Context, tx Tx, sql func(entries int) string, args []any, journal []machine.Entry) (bool, error) {
+	n := 0
+	err := s.on(tx).run(ctx, statement{sql: sql(len(journal)), args: journalArgs(args, journal), row: func(scan func(...any) error) error {
+		return scan(&n)
+	}})
+	return n == 1, err
 }
 
 // Due returns the sagas that are due, and locks them; it leaves out those that
@@ -105,21 +102,10 @@ func (s *Sagas[Tx]) Due(ctx context.Context, tx Tx, now time.Time, limit int) ([
 	return all, nil
 }
 
-// sagaArgs are the parameters $1 to $22 of the statements that write.
-func sagaArgs(r *saga.Record, journal []machine.Entry) []any {
-	n := len(journal)
-	numbers, times, whats, steps := make([]int32, n), make([]time.Time, n), make([]string, n), make([]string, n)
-	undos, attempts := make([]bool, n), make([]int32, n)
-	messages, types, texts := make([]string, n), make([]string, n), make([]string, n)
-	for i := range journal {
-		e := sqlstore.FitEntry(journal[i])
-		numbers[i], times[i], whats[i], steps[i] = int32(e.Number), e.At, string(e.What), e.Step
-		undos[i], attempts[i] = e.Undo, int32(e.Attempt)
-		messages[i], types[i], texts[i] = e.Message, e.Type, e.Text
-	}
-	return []any{r.Type, r.ID, string(r.State), sqlstore.FitStep(r.Step), sqlstore.FitError(r.Error), r.Fingerprint, notNil(r.Data), notNil(r.Instance),
-		orNull(r.Wake), r.Started, r.Changed, orNull(r.Ended), r.Request,
-		numbers, times, whats, steps, undos, attempts, messages, types, texts}
+// sagaArgs are the parameters $1 to $13 of the statements that write.
+func sagaArgs(r *saga.Record) []any {
+	return []any{r.Type, r.ID, string(r.State), sqlstore.FitStep(r.Step), sqlstore.FitError(r.Error), r.Fingerprint, notNil(r.Data),
+		notNil(r.Instance), orNull(r.Wake), r.Started, r.Changed, orNull(r.Ended), r.Request}
 }
 
 func loadSaga(ctx context.Context, db *DB, on runner, ref saga.Ref) (*saga.Record, error) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"tidings.example/admin"
@@ -57,17 +58,15 @@ func sinceStart(d time.Duration) string {
 
 // entryDetail is the attempt after the first, the message's type and the text.
 func entryDetail(e admin.SagaEntry) string {
-	detail := ""
-	add := func(s string) {
-		if detail != "" && s != "" {
-			detail += ", "
-		}
-		detail += s
-	}
+	var parts []string
 	if e.Attempt > 1 {
-		add("attempt " + strconv.Itoa(e.Attempt))
+		parts = append(parts, "attempt "+strconv.Itoa(e.Attempt))
 	}
-	add(e.Type)
-	add(e.Text)
-	return shorten(detail, 200)
+	if e.Type != "" {
+		parts = append(parts, e.Type)
+	}
+	if e.Text != "" && e.Text != e.Type {
+		parts = append(parts, e.Text)
+	}
+	return shorten(strings.Join(parts, "; "), 200)
 }

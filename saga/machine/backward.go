@@ -73,7 +73,7 @@ func (m *machine) beginUndo(name string) {
 	}
 	m.i.Done = rest
 	st := m.i.Steps[name]
-	st.Sent, st.Attempt, st.Before = st.Attempt, 0, 0
+	st.Sent, st.Attempt, st.Before, st.Round, st.Since = st.Attempt, 0, 0, 0, 0
 	s := m.p.lookup(name)
 	switch {
 	case s == nil && st.Compensation == "" || s != nil && s.Compensation == "":
@@ -101,7 +101,7 @@ func (m *machine) undo(s *Step) {
 		if s.Timeout > 0 {
 			m.setDue(s.Name, st, Undoing, m.later(s.Timeout))
 		}
-		m.emit(Send{Token{Step: s.Name, Undo: true, Attempt: st.Attempt}})
+		m.emit(Send{Token{Step: s.Name, Undo: true, Attempt: st.Attempt}, st.Round})
 	case Saga:
 		m.set(s.Name, st, Undoing)
 		m.emit(UndoChild{s.Name, st.Sent})

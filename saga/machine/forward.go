@@ -101,10 +101,10 @@ func (m *machine) attempt(s *Step, until time.Time) {
 	case Command:
 		st.Open = with(st.Open, st.Attempt)
 		m.setDue(s.Name, st, Active, due)
-		m.emit(Send{Token{Step: s.Name, Attempt: st.Attempt}})
+		m.emit(Send{Token{Step: s.Name, Attempt: st.Attempt}, st.Round})
 	case Notify:
 		m.i.Steps[s.Name] = st
-		m.emit(Send{Token{Step: s.Name, Attempt: st.Attempt}})
+		m.emit(Send{Token: Token{Step: s.Name, Attempt: st.Attempt}})
 		m.done(s, Entry{})
 	case Saga:
 		if !resumed {

@@ -91,6 +91,10 @@ type StepState struct {
 	Before int `json:"before,omitempty"`
 	// Open are the attempts of the step that have had no reply.
 	Open []int `json:"open,omitempty"`
+	// Round counts the final failures of the command, or of the one that undoes it, of which
+	// another attempt is another command; Since is the first attempt of the round.
+	Round int `json:"round,omitempty"`
+	Since int `json:"since,omitempty"`
 	// Sent is how many attempts of the step were made, once it is undone; UndoOpen
 	// are the attempts of its compensation that have had no reply.
 	Sent     int   `json:"sent,omitempty"`

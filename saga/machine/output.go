@@ -15,7 +15,13 @@ type (
 	// Decide asks for an [Answered].
 	Decide struct{ Step string }
 	// Send asks to send a command, or the notification of a step; only commands have replies.
-	Send struct{ Token Token }
+	// Round, from 0, counts the final failures that the command has had. Participants
+	// remember such a failure for the command's id, so each round takes an id of its
+	// own, while all attempts of one round are the same command.
+	Send struct {
+		Token Token
+		Round int
+	}
 	// StartChild asks to start the child saga of a step.
 	// A second attempt, which only an operator can ask for, is another saga.
 	StartChild struct {

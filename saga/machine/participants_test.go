@@ -8,32 +8,34 @@ import (
 	"tidings.example/saga/machine"
 )
 
-// handle lets a participant handle the next command of a lane.
+// handle lets a participant handle the next command of a lane. It does a
+// command once: all attempts of one round are answered like the first that was answered for good.
 func (w *world) handle(lane string) {
-	token := w.lanes[lane][0]
+	sent := w.lanes[lane][0]
+	token := sent.Token
 	w.lanes[lane] = w.lanes[lane][1:]
 	if w.plan.Find(lane).Kind == machine.Notify && !token.Undo {
 		w.made[lane]++
 		return
 	}
-	reply := machine.Replied{Token: token}
+	id := machine.Send{Token: machine.Token{Step: lane, Undo: token.Undo}, Round: sent.Round}
+	success, known := w.memory[id]
 	outcome := 0
-	if !w.kind {
+	if !w.kind && !known {
 		outcome = rapid.SampledFrom([]int{0, 0, 0, 1, 2}).Draw(w.t, token.String()+" is handled")
 	}
+	reply := machine.Replied{Token: token, Success: true}
 	switch {
-	case !token.Undo && w.made[lane] > 0:
-		// It has been handled, and its answer is remembered.
-		reply.Success = true
-	case outcome == 0:
-		reply.Success = true
-		if token.Undo {
-			w.undoEffect(lane)
-		} else {
-			w.made[lane]++
-		}
+	case known && success:
+	case known, outcome != 0:
+		reply.Success, reply.Retryable, reply.Error = false, outcome == 1, "no"
+	case token.Undo:
+		w.undoEffect(lane)
 	default:
-		reply.Retryable, reply.Error = outcome == 1, "no"
+		w.made[lane]++
+	}
+	if !reply.Retryable {
+		w.memory[id] = reply.Success
 	}
 	w.mail = append(w.mail, reply)
 }

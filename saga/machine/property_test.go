@@ -39,7 +39,7 @@ func TestOperatorEndsEverything(t *testing.T) {
 		w.end()
 		// Junk for a saga that has ended does not fill its journal.
 		before := w.i.Journal
-		for range 300 {
+		for range 60 {
 			w.feed(machine.Replied{Token: machine.Token{Step: "s0", Attempt: 77}})
 			w.feed(machine.Requested{Op: machine.Skip})
 		}

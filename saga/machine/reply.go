@@ -95,6 +95,10 @@ func (m *machine) replied(h Replied) {
 	} else {
 		st.Open = without(st.Open, t.Attempt)
 	}
+	if verdict == Expected && !h.Success && !h.Retryable && t.Attempt >= st.Since {
+		// Attempts that are still on their way are the same command, and fail as well.
+		st.Round, st.Since = min(max(st.Round, 0), maxAttempt-1)+1, st.Attempt+1
+	}
 	m.i.Steps[t.Step] = st
 	if verdict == Late {
 		e.What = OccurredLateReply

@@ -138,7 +138,11 @@ func tell(outputs []machine.Output) string {
 		case machine.Decide:
 			words = append(words, "decide "+o.Step)
 		case machine.Send:
-			words = append(words, "send "+o.Token.String())
+			word := "send " + o.Token.String()
+			if o.Round > 0 {
+				word += fmt.Sprintf(" as command %d", o.Round+1)
+			}
+			words = append(words, word)
 		case machine.StartChild:
 			words = append(words, fmt.Sprintf("start child %s/%d", o.Step, o.Attempt))
 		case machine.UndoChild:

@@ -23,7 +23,9 @@ type world struct {
 
 	// lanes are commands on their way, in order for each step; a saga's messages
 	// overtake none of the same lane.
-	lanes map[string][]machine.Token
+	lanes map[string][]machine.Send
+	// memory is what participants have answered for good, by command.
+	memory map[machine.Send]bool
 	// mail is on its way back, in no order.
 	mail []machine.Happening
 	// children are child sagas, by step and attempt.
@@ -43,7 +45,7 @@ type childKey struct {
 }
 
 func newWorld(t *rapid.T, p *machine.Plan) *world {
-	return &world{t: t, plan: p, now: epoch, lanes: map[string][]machine.Token{}, children: map[childKey]machine.State{},
+	return &world{t: t, plan: p, now: epoch, lanes: map[string][]machine.Send{}, memory: map[machine.Send]bool{}, children: map[childKey]machine.State{},
 		sent: map[string]bool{}, made: map[string]int{}, undone: map[string]int{}}
 }
 
@@ -128,7 +130,7 @@ func (w *world) carry(o machine.Output) machine.Happening {
 	case machine.Send:
 		w.checkUndo(o.Token.Step, o.Token.Undo, o.Token.Attempt)
 		w.sent[o.Token.Step] = true
-		w.lanes[o.Token.Step] = append(w.lanes[o.Token.Step], o.Token)
+		w.lanes[o.Token.Step] = append(w.lanes[o.Token.Step], o)
 	case machine.StartChild:
 		key := childKey{o.Step, o.Attempt}
 		if _, ok := w.children[key]; ok {
@@ -173,11 +175,11 @@ func (w *world) runLocal(o machine.RunLocal) machine.Happening {
 
 // undoEffect undoes what a step did, unless it is undone already, or was never done.
 func (w *world) undoEffect(step string) {
-	for _, token := range w.lanes[step] {
-		if !token.Undo && w.plan.Find(step).Compensation == machine.Local {
+	for _, sent := range w.lanes[step] {
+		if !sent.Token.Undo && w.plan.Find(step).Compensation == machine.Local {
 			// A local compensation overtakes the command; those who write such a saga
 			// see to it that the command then has no effect. So it is with us.
-			w.lanes[step] = slices.DeleteFunc(slices.Clone(w.lanes[step]), func(t machine.Token) bool { return !t.Undo })
+			w.lanes[step] = slices.DeleteFunc(slices.Clone(w.lanes[step]), func(s machine.Send) bool { return !s.Token.Undo })
 			break
 		}
 	}

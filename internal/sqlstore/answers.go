@@ -47,13 +47,41 @@ func (c *Commands) Remember(ctx context.Context, tx *sql.Tx, participant, comman
 	return nil
 }
 
-// Forget removes old answers.
+// Forget removes old answers, and the rows of locks that have been free for a while.
 func (c *Commands) Forget(ctx context.Context, participant string, before time.Time, limit int) (int, error) {
+	if c.FreeRows {
+		if err := c.forgetLocks(ctx, participant, limit); err != nil {
+			return 0, fmt.Errorf("forget free locks of %s: %w", participant, err)
+		}
+	}
 	n, err := c.forget(ctx, c.text.oldAnswers, `DELETE FROM tidings_command_answer WHERE participant = ? AND command_id IN (`, before, limit, participant)
 	if err != nil {
 		return n, fmt.Errorf("forget old answers of %s: %w", participant, err)
 	}
 	return n, nil
+}
+
+// freeFor is how long the row of a free lock stays: mostly, who has just used a target
+// uses it again.
+const freeFor = time.Minute
+
+// forgetLocks removes the rows of free locks, one by one, since transactions lock several in any order.
+func (c *Commands) forgetLocks(ctx context.Context, participant string, limit int) error {
+	for {
+		names, err := Collect(ctx, c.Pool, c.text.freeLocks, []any{participant, c.Time(c.Now().Add(-freeFor)), limit},
+			func(rows *sql.Rows) (name string, err error) { return name, rows.Scan(&name) })
+		removed := 0
+		for _, name := range names {
+			if err == nil {
+				var n int
+				n, err = affected(ctx, c.Pool, c.text.forgetLock, participant, name)
+				removed += n
+			}
+		}
+		if err != nil || removed == 0 || len(names) < limit {
+			return err
+		}
+	}
 }
 
 // forget removes rows one primary key after the other, so that it locks nothing

@@ -25,26 +25,29 @@ func NewCommands(e Engine) *Commands { return &Commands{e, e.commandText()} }
 // commandText are the statements about commands.
 type commandText struct {
 	take, aside, remember                            insertion
-	lock, free, unlock, locksOf                      string
+	lock, unlock, locksOf, freeLocks, forgetLock     string
 	first, removeAside, broken, answered, oldAnswers string
 }
 
 func (d *Dialect) commandText() *commandText {
 	return &commandText{
-		take:    d.insertion(`tidings_command_lock`, `participant, target, saga_type, saga_id, since`, `(?, ?, ?, ?, @at)`, d.ignore("target")),
+		take:    d.insertion(`tidings_command_lock`, `participant, target, saga_type, saga_id, since`, `(?, ?, ?, ?, @at)`, d.OrTake),
 		lock:    d.kept(`SELECT saga_type, saga_id, micros(since) FROM tidings_command_lock WHERE participant = ? AND target = ? @lock`),
-		free:    d.kept(`DELETE FROM tidings_command_lock WHERE participant = ? AND target = ?`),
-		unlock:  d.kept(`DELETE FROM tidings_command_lock WHERE participant = ? AND target = ? AND saga_type = ? AND saga_id = ?`),
+		unlock:  d.kept(d.FreeLock + ` WHERE participant = ? AND target = ? AND saga_type = ? AND saga_id = ?`),
 		locksOf: d.kept(`SELECT target FROM tidings_command_lock WHERE participant = ? AND saga_type = ? AND saga_id = ? ORDER BY target`),
 
 		aside: d.insertion(`tidings_command_aside`, `participant, target, at, `+messageColumns, `(?, ?, @at, `+messageRow+`)`, ""),
 		first: d.kept(`SELECT id, micros(at), ` + messageRead + ` FROM tidings_command_aside WHERE participant = ? AND target = ?
 	ORDER BY id LIMIT 1`),
 		removeAside: d.kept(`DELETE FROM tidings_command_aside WHERE id = ?`),
-		// By the index alone.
-		broken: d.kept(`SELECT target FROM tidings_command_aside a WHERE participant = ? AND NOT EXISTS (
-		SELECT 1 FROM tidings_command_lock l WHERE l.participant = a.participant AND l.target = a.target)
-	GROUP BY target ORDER BY MIN(id) LIMIT ?`),
+		freeLocks: d.text(`SELECT target FROM tidings_command_lock @index(tidings_command_lock_owner)
+	WHERE participant = ? AND saga_type = '' AND saga_id = '' AND since < @at LIMIT ?`),
+		forgetLock: d.kept(`DELETE FROM tidings_command_lock WHERE participant = ? AND target = ? AND saga_type = ''`),
+		// The first of each target by the index alone, and for each a look at its lock.
+		broken: d.kept(`SELECT a.target FROM (SELECT target, MIN(id) AS first FROM tidings_command_aside
+		WHERE participant = ? GROUP BY target) a
+	LEFT JOIN tidings_command_lock l ON l.participant = ? AND l.target = a.target AND l.saga_type <> ''
+	WHERE l.target IS NULL ORDER BY a.first LIMIT ?`),
 
 		answered: d.kept(`SELECT ` + messageRead + ` FROM tidings_command_answer WHERE participant = ? AND command_id = ?`),
 		remember: d.insertion(`tidings_command_answer`, `participant, command_id, at, `+messageColumns, `(?, ?, @at, `+messageRow+`)`, ""),
@@ -67,9 +70,8 @@ func (c *Commands) lock(ctx context.Context, tx *sql.Tx, target command.Target, 
 	if err := c.begin(ctx, tx); err != nil {
 		return l, err
 	}
-	// Whoever inserts a row that is there waits for the transaction that has
-	// changed it, or has removed it.
-	if !none || c.Guard {
+	// Whoever inserts a row that is there waits for the transaction that has changed it.
+	if !none || c.FreeRows {
 		_, err = tx.ExecContext(ctx, c.text.take.of(1), target.Participant, target.Name, owner.Type, owner.ID, c.Time(at))
 		if err != nil {
 			return l, err
@@ -80,11 +82,7 @@ func (c *Commands) lock(ctx context.Context, tx *sql.Tx, target command.Target, 
 	switch {
 	case none && errors.Is(err, sql.ErrNoRows):
 		return command.Lock{}, nil
-	case err != nil:
-		return l, err
-	case l.Owner == command.Saga{}:
-		// The row has served its purpose. Until tx ends others wait for it all the same.
-		_, err = tx.ExecContext(ctx, c.text.free, target.Participant, target.Name)
+	case err != nil || l.Owner == command.Saga{}:
 		return command.Lock{}, err
 	}
 	l.Target, l.Since = target, timeOf(since)
@@ -169,7 +167,7 @@ func (c *Commands) RemoveAside(ctx context.Context, tx *sql.Tx, id int64) error 
 
 // Broken returns targets that nobody has locked and that commands wait for.
 func (c *Commands) Broken(ctx context.Context, participant string, limit int) ([]command.Target, error) {
-	targets, err := Collect(ctx, c.Pool, c.text.broken, []any{participant, limit}, func(rows *sql.Rows) (command.Target, error) {
+	targets, err := Collect(ctx, c.Pool, c.text.broken, []any{participant, participant, limit}, func(rows *sql.Rows) (command.Target, error) {
 		t := command.Target{Participant: participant}
 		return t, rows.Scan(&t.Name)
 	})

@@ -32,9 +32,15 @@ type Dialect struct {
 	// OrKeep ends the INSERT of a saga; Inserted reports whether it has inserted one.
 	OrKeep   string
 	Inserted func(sql.Result) (bool, error)
-	// Guard is set where a transaction that writes does not exclude others. A target
-	// without a row is locked there by inserting one.
-	Guard bool
+	// OrTake ends the INSERT of a lock: a free one gets the new owner.
+	OrTake string
+	// FreeLock is the beginning of the statement that frees a lock: it deletes the row, or, where
+	// FreeRows is set, leaves it without an owner.
+	FreeLock string
+	// FreeRows is set where a transaction that writes does not exclude others. A target that
+	// nobody has locked has a row there, to be locked by transactions that ask for it. Rows that come and
+	// go would do as well, but transactions that wait for a row which is removed may get into each other's way.
+	FreeRows bool
 	// AtStep is the condition that a parameter is within the step of a saga,
 	// commas around both.
 	AtStep string

@@ -22,7 +22,7 @@ func (e Engine) Lookups() []Lookup {
 		{"next message", t.next, nil, "tidings_timer_due"},
 		{"locks of a saga", c.text.locksOf, []any{"p", "t", "1"}, "tidings_command_lock_owner"},
 		{"first aside", c.text.first, []any{"p", "t"}, "tidings_command_aside_target"},
-		{"broken locks", c.text.broken, []any{"p", 100}, "tidings_command_aside_target"},
+		{"broken locks", c.text.broken, []any{"p", "p", 100}, "tidings_command_aside_target"},
 		{"old answers", c.text.oldAnswers, []any{"p", now, 100}, "tidings_command_answer_age"},
 		{"old replies", NewReplies(e).old, []any{now, 100}, "tidings_reply_age"},
 	}

@@ -1,10 +1,6 @@
 package sqlstore
 
-import (
-	"database/sql"
-
-	"tidings.example"
-)
+import "tidings.example"
 
 // The columns of a message that is kept whole, in the tables of timers,
 // commands and replies. They have the names that tidings_inbox_parked gives them.
@@ -31,25 +27,28 @@ func (d *Dialect) messageArgs(args []any, m *tidings.Message) ([]any, error) {
 // scanner is one row.
 type scanner interface{ Scan(dest ...any) error }
 
-// scanMessage reads messageRead behind other columns.
+// scanMessage reads messageRead behind other columns. A message without a time had none.
 func scanMessage(row scanner, m *tidings.Message, before ...any) error {
-	var columns Columns
-	var source, epoch any
-	var created sql.NullInt64
+	var source, channel, id, key, kind, subject, contentType, headers, payload, created, epoch any
 	var sequence int64
-	err := row.Scan(append(before, &source, &columns.Channel, &columns.ID, &columns.Key, &columns.Type, &columns.Subject,
-		&columns.ContentType, &columns.Headers, &columns.Payload, &created, &epoch, &m.Stamp.Lane, &sequence)...)
+	err := row.Scan(append(before, &source, &channel, &id, &key, &kind, &subject, &contentType, &headers, &payload, &created,
+		&epoch, &m.Stamp.Lane, &sequence)...)
 	if err != nil {
 		return err
 	}
-	if created.Valid {
-		columns.CreatedAt = created.Int64
+	d := decoder{err: &err}
+	m.ID = d.text("message_id", id, true)
+	m.Source = d.text("source", source, true)
+	m.Channel = d.text("channel", channel, true)
+	m.Key = d.text("message_key", key, true)
+	m.Type = d.text("type", kind, true)
+	m.Subject = d.text("subject", subject, true)
+	m.ContentType = d.text("content_type", contentType, true)
+	m.Headers = d.headers(headers)
+	m.Payload = d.payload(payload, nil)
+	if created != nil {
+		m.Time = d.time(created)
 	}
-	decoded := columns.Row()
-	d := decoder{err: &decoded.Err}
-	stamp := tidings.Stamp{Epoch: d.text("epoch", epoch, true), Lane: m.Stamp.Lane, Sequence: uint64(sequence)}
-	decoded.Message.Source = d.text("source", source, true)
-	*m = decoded.Message
-	m.Stamp = stamp
-	return decoded.Err
+	m.Stamp.Epoch, m.Stamp.Sequence = d.text("epoch", epoch, true), uint64(sequence)
+	return err
 }

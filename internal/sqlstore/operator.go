@@ -194,7 +194,7 @@ func (o *Operator) RequestSaga(ctx context.Context, sagaType, id, op string, req
 // ListLocks returns locks, oldest first.
 func (o *Operator) ListLocks(ctx context.Context, f admin.LockFilter) ([]admin.Lock, error) {
 	query, args := `SELECT participant, target, saga_type, saga_id, micros(since), (SELECT COUNT(*) FROM tidings_command_aside a
-		WHERE a.participant = l.participant AND a.target = l.target) FROM tidings_command_lock l WHERE 1 = 1`, []any(nil)
+		WHERE a.participant = l.participant AND a.target = l.target) FROM tidings_command_lock l WHERE saga_type <> ''`, []any(nil)
 	for _, c := range []struct{ column, value string }{
 		{"participant", f.Participant}, {"target", f.Target}, {"saga_type", f.SagaType}, {"saga_id", f.SagaID},
 	} {
@@ -235,12 +235,12 @@ func (o *Operator) BreakLock(ctx context.Context, participant, target string, a 
 		}
 		var since sql.NullInt64
 		err = tx.QueryRowContext(ctx, o.db.text(`SELECT saga_type, saga_id, micros(since) FROM tidings_command_lock
-	WHERE participant = ? AND target = ? @lock`), participant, target).Scan(&was.SagaType, &was.SagaID, &since)
+	WHERE participant = ? AND target = ? AND saga_type <> '' @lock`), participant, target).Scan(&was.SagaType, &was.SagaID, &since)
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
 			err = admin.ErrNotFound
 		case err == nil:
-			_, err = tx.ExecContext(ctx, `DELETE FROM tidings_command_lock WHERE participant = ? AND target = ?`, participant, target)
+			_, err = tx.ExecContext(ctx, o.db.FreeLock+` WHERE participant = ? AND target = ?`, participant, target)
 		}
 		if err != nil {
 			return name, "", fmt.Errorf("%s: %w", name, err)

@@ -27,7 +27,11 @@ var dialect = &sqlstore.Dialect{
 		version, err := result.LastInsertId()
 		return version == 0, err
 	},
-	Guard:        true,
+	// Columns are set in this order, so the one that is compared is the last.
+	OrTake: ` ON DUPLICATE KEY UPDATE since = IF(saga_type = '', VALUES(since), since),
+	saga_id = IF(saga_type = '', VALUES(saga_id), saga_id), saga_type = IF(saga_type = '', VALUES(saga_type), saga_type)`,
+	FreeLock:     `UPDATE tidings_command_lock SET saga_type = '', saga_id = '', since = UTC_TIMESTAMP(6)`,
+	FreeRows:     true,
 	AtStep:       `INSTR(CONCAT(', ', step, ', '), ?) > 0`,
 	DeleteTimers: deleteTimers,
 }

@@ -23,7 +23,9 @@ var dialect = &sqlstore.Dialect{
 		n, err := result.RowsAffected()
 		return n > 0, err
 	},
-	AtStep: `instr(', ' || step || ', ', ?) > 0`,
+	OrTake:   " ON CONFLICT DO NOTHING",
+	FreeLock: "DELETE FROM tidings_command_lock",
+	AtStep:   `instr(', ' || step || ', ', ?) > 0`,
 	DeleteTimers: func(n int) string {
 		return `DELETE FROM tidings_timer WHERE message_id IN (` + sqlstore.Placeholders(n) + `)`
 	},

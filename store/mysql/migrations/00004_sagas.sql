@@ -68,7 +68,8 @@ CREATE TABLE IF NOT EXISTS tidings_timer (
     KEY tidings_timer_due (due_at, position)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
--- What participants have locked for sagas.
+-- What participants have locked for sagas. A row without an owner is free: it is
+-- there for transactions to lock, and is removed some time later.
 CREATE TABLE IF NOT EXISTS tidings_command_lock (
     participant VARCHAR(200) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     target      VARBINARY(255) NOT NULL,

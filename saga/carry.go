@@ -24,7 +24,7 @@ func (u *unit[Tx]) carry(ctx context.Context, o *open, output machine.Output) er
 	case machine.Decide:
 		u.later(o, machine.Answered{Step: out.Step, Holds: o.def.holds(o.data, out.Step), Until: o.def.until(o.data, out.Step, u.at)})
 	case machine.Send:
-		return u.send(o, out.Token)
+		return u.send(o, out)
 	case machine.StartChild:
 		return u.startChild(o, out)
 	case machine.UndoChild:
@@ -43,14 +43,15 @@ func (u *unit[Tx]) carry(ctx context.Context, o *open, output machine.Output) er
 }
 
 // send adds a command of a step to what the unit sends.
-func (u *unit[Tx]) send(o *open, t machine.Token) error {
+func (u *unit[Tx]) send(o *open, out machine.Send) error {
+	t := out.Token
 	participant, c, err := o.def.command(o.data, t.Step, t.Undo)
 	if err != nil {
 		return err
 	}
 	step := o.plan.Find(t.Step)
 	options := []command.Option{command.Key(o.ID), command.ForSaga(command.Saga{Type: o.Type, ID: o.ID}, t.String()),
-		command.ID(commandID(o.Ref, t)), command.Headers(o.state.Headers)}
+		command.ID(commandID(o.Ref, out)), command.Headers(o.state.Headers)}
 	if t.Undo || step.Kind == machine.Command {
 		options = append(options, command.ReplyTo(u.m.ReplyChannel(), o.ID))
 	}
@@ -65,11 +66,15 @@ func (u *unit[Tx]) send(o *open, t machine.Token) error {
 	return nil
 }
 
-// commandID names a command of a saga: the same for all attempts at it.
-func commandID(ref Ref, t machine.Token) string {
-	id := ref.Type + "/" + ref.ID + "/" + t.Step
-	if t.Undo {
+// commandID names a command of a saga: the same for all attempts at it, until a
+// final failure, which the participant remembers for the id. No step's name has a colon.
+func commandID(ref Ref, out machine.Send) string {
+	id := ref.Type + "/" + ref.ID + "/" + out.Token.Step
+	if out.Token.Undo {
 		id += "/undo"
+	}
+	if out.Round > 0 {
+		id += ":" + strconv.Itoa(out.Round+1)
 	}
 	return id
 }

@@ -331,3 +331,35 @@ func TestSkipWithAReply(t *testing.T) {
 		t.Errorf("%+v", out)
 	}
 }
+
+// TestUndoIsRefusedAtFirst: the participant remembers its refusal of a repeatable
+// command; the next attempt must be another command, or it would be refused for ever.
+func TestUndoIsRefusedAtFirst(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	refuse := func(context.Context, *memory.Tx, *order) error { return saga.Refuse(errNo) }
+	def := saga.Define("undone", saga.Invoke("reserve", shop, ask, saga.UndoBy(askBack)), saga.Local("refuse", refuse)).
+		Undo(5, time.Millisecond, time.Millisecond)
+	m := w.manager(def)
+	recv := command.NewReceiver("others", w.others.Outbox(), w.others.Commands())
+	command.On(recv, shop, w.reserve)
+	var mu sync.Mutex
+	asked := 0
+	command.On(recv, shop, func(ctx context.Context, tx *memory.Tx, c command.Of[release]) (command.Answer, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if asked++; asked < 3 {
+			return command.Fail(refused{Why: "not now"}), nil
+		}
+		return w.release(ctx, tx, c)
+	})
+	in, err := recv.Inbox(inbox.Config[*memory.Tx]{Store: w.others.Inbox(), Broker: w.broker})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.run(m, in, w.relay(w.orders, "orders"), w.relay(w.others, "others"))
+	start(w, m, def, "1", orderOf("1", "ada"))
+	if out := ended(w, m, def, "1"); out.State != machine.Compensated || w.others.Get("released/1") != "I" {
+		t.Errorf("%+v, released %q\n%s", out, w.others.Get("released/1"), w.journal(saga.Ref{Type: "undone", ID: "1"}))
+	}
+}

@@ -38,6 +38,9 @@ func newSagaSkip(a *app) *cobra.Command {
 handlers get the reply that --reply-type and --reply give. --step is needed where several
 steps are stuck or waited for. A compensation that is skipped counts as done.
 
+Nothing undoes a step that counts as refused: where you do not know whether it was or
+will be done, use compensate.
+
 ` + ofASet,
 		Example: `  tidings saga skip create-order 42 --outcome failure --reason 'customer was deleted'
   tidings saga skip create-order 42 --step reserve-credit --reason 'reserved by hand' \

@@ -73,7 +73,7 @@ func TestOrdersAreTakenWhileTheOthersAreAway(t *testing.T) {
 
 	orders.Stop()
 	a.run(ConsumerService) // replies to an orchestrator that is away
-	orders = a.run(OrderService)
+	a.run(OrderService)
 	sampletest.WaitFor(t, func() error {
 		if got := r.Request("GET", "/orders", ""); got.Status != 200 {
 			return fmt.Errorf("order service answers %d", got.Status)

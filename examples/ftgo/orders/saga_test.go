@@ -2,6 +2,8 @@ package orders
 
 import (
 	"fmt"
+	"os"
+	"strings"
 	"testing"
 
 	"tidings.example/command"
@@ -11,6 +13,22 @@ import (
 	"tidings.example/saga/machine"
 	"tidings.example/saga/sagatest"
 )
+
+// TestDrawing: the README shows the saga as it is.
+func TestDrawing(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var drawn strings.Builder
+	if err := machine.Text(&drawn, defineCreateOrder(store{sqldb.DB{}}, messages.Names{}).Plan()); err != nil {
+		t.Fatal(err)
+	}
+	if shown := strings.ReplaceAll(string(readme), "\n    ", "\n"); !strings.Contains(shown, drawn.String()) {
+		t.Errorf("the README does not show\n%s", drawn.String())
+	}
+}
 
 // world is the tables of all three services, for one order.
 type world struct {

@@ -116,7 +116,7 @@ func keys(ms []tidings.Message) []string {
 	return keys
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

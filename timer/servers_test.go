@@ -46,7 +46,7 @@ func migrated[DB interface {
 	return db, nil
 }
 
-func closing(t *testing.T, db io.Closer) {
+func closing(t testing.TB, db io.Closer) {
 	t.Cleanup(func() {
 		if err := db.Close(); err != nil {
 			t.Error(err)
@@ -54,7 +54,7 @@ func closing(t *testing.T, db io.Closer) {
 	})
 }
 
-func sqliteAt(t *testing.T, path string) database[*sql.Tx] {
+func sqliteAt(t testing.TB, path string) database[*sql.Tx] {
 	t.Helper()
 	db, err := openSQLite(t.Context(), path)
 	must(t, err)
@@ -62,7 +62,7 @@ func sqliteAt(t *testing.T, path string) database[*sql.Tx] {
 	return database[*sql.Tx]{db.Timers(), db.Outbox(), db.Relay("shop")}
 }
 
-func mysqlAt(t *testing.T, url string) database[*sql.Tx] {
+func mysqlAt(t testing.TB, url string) database[*sql.Tx] {
 	t.Helper()
 	db, err := openMySQL(t.Context(), url)
 	must(t, err)
@@ -70,7 +70,7 @@ func mysqlAt(t *testing.T, url string) database[*sql.Tx] {
 	return database[*sql.Tx]{db.Timers(), db.Outbox(), db.Relay("shop")}
 }
 
-func postgresAt(t *testing.T, url string) database[pgx.Tx] {
+func postgresAt(t testing.TB, url string) database[pgx.Tx] {
 	t.Helper()
 	db, err := openPostgres(t.Context(), url)
 	must(t, err)

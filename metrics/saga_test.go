@@ -152,10 +152,12 @@ type failing struct {
 	SagaDatabase
 	down  atomic.Bool
 	asked atomic.Int64
+	takes atomic.Int64
 }
 
 func (f *failing) CountPending(ctx context.Context) (admin.PendingCount, error) {
 	f.asked.Add(1)
+	time.Sleep(time.Duration(f.takes.Load()))
 	if f.down.Load() {
 		return admin.PendingCount{}, errors.New("gone")
 	}
@@ -190,6 +192,14 @@ func TestSagaWatchKeepsWhatItCounted(t *testing.T) {
 		db.down.Store(false)
 		time.Sleep(15 * time.Second)
 		wantLines(t, scrape(t, m), `tidings_sagas_counted_seconds{service="orders"} 1`)
+
+		// What takes a second is done every hundred seconds.
+		db.takes.Store(int64(time.Second))
+		asked := db.asked.Load()
+		time.Sleep(1000 * time.Second)
+		if n := db.asked.Load() - asked; n < 9 || n > 11 {
+			t.Errorf("a database that takes a second was asked %d times in 1000 seconds", n)
+		}
 		stop()
 		<-done
 	})

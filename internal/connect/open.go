@@ -3,6 +3,27 @@ package connect
 import (
 	"context"
 	"log/slog"
+
+	"tidings.example/internal/connect/urls"
+	"tidings.example/store/mysql"
+	"tidings.example/store/postgres"
+	"tidings.example/store/sqlite"
+)
+
+// A URLError says what is wrong with the text of a URL: nothing was tried.
+type URLError = urls.Error
+
+// Redact returns a URL as people may see it; see [urls.Redact].
+func Redact(raw string) string { return urls.Redact(raw) }
+
+// What there is for each kind of URL.
+var (
+	databaseOpeners = map[string]func(context.Context, urls.Location, Options) (*Database, error){
+		"sqlite": openSQLite, "postgres": openPostgres, "mysql": openMySQL}
+	migrations = map[string]interface{ MigrationSQL() (string, error) }{
+		"sqlite": new(sqlite.Admin), "postgres": new(postgres.Admin), "mysql": new(mysql.Admin)}
+	brokerOpeners = map[string]func(context.Context, urls.Location, Options) (*Broker, error){
+		"kafka": openKafka, "nats": openNATS}
 )
 
 // Options are what a URL does not say. The zero value is right for a command.
@@ -34,12 +55,12 @@ func (o *Options) withDefaults() {
 // The error is a [*URLError] where the URL itself is wrong; nothing was tried
 // then. Any other error says what failed and where. No error holds a password.
 func OpenDatabase(ctx context.Context, rawURL string, o Options) (*Database, error) {
-	l, err := parse("database", rawURL, databaseSchemes)
+	l, err := urls.Database(rawURL)
 	if err != nil {
 		return nil, err
 	}
 	o.withDefaults()
-	return l.spec.openDatabase(ctx, l, o)
+	return databaseOpeners[l.Spec.Kind](ctx, l, o)
 }
 
 // OpenBroker opens the broker that a URL names:
@@ -49,50 +70,50 @@ func OpenDatabase(ctx context.Context, rawURL string, o Options) (*Database, err
 //
 // Its errors are like those of [OpenDatabase].
 func OpenBroker(ctx context.Context, rawURL string, o Options) (*Broker, error) {
-	l, err := parse("broker", rawURL, brokerSchemes)
+	l, err := urls.Broker(rawURL)
 	if err != nil {
 		return nil, err
 	}
 	o.withDefaults()
-	return l.spec.openBroker(ctx, l, o)
+	return brokerOpeners[l.Spec.Kind](ctx, l, o)
 }
 
 // CheckDatabaseURL returns a [*URLError] if the text is no URL of a database.
 func CheckDatabaseURL(rawURL string) error {
-	_, err := parse("database", rawURL, databaseSchemes)
+	_, err := urls.Database(rawURL)
 	return err
 }
 
 // CheckBrokerURL returns a [*URLError] if the text is no URL of a broker.
 func CheckBrokerURL(rawURL string) error {
-	_, err := parse("broker", rawURL, brokerSchemes)
+	_, err := urls.Broker(rawURL)
 	return err
 }
 
 // MigrationSQL returns the text of all migrations for the kind of database that
 // a URL names. It does not connect.
 func MigrationSQL(rawURL string) (string, error) {
-	l, err := parse("database", rawURL, databaseSchemes)
+	l, err := urls.Database(rawURL)
 	if err != nil {
 		return "", err
 	}
-	return l.spec.migrations.MigrationSQL()
+	return migrations[l.Spec.Kind].MigrationSQL()
 }
 
 // DatabaseKind returns "sqlite", "postgres" or "mysql" for a URL, or a [*URLError].
 func DatabaseKind(rawURL string) (string, error) {
-	l, err := parse("database", rawURL, databaseSchemes)
+	l, err := urls.Database(rawURL)
 	if err != nil {
 		return "", err
 	}
-	return l.spec.kind, nil
+	return l.Spec.Kind, nil
 }
 
 // BrokerKind returns "nats" or "kafka" for a URL, or a [*URLError].
 func BrokerKind(rawURL string) (string, error) {
-	l, err := parse("broker", rawURL, brokerSchemes)
+	l, err := urls.Broker(rawURL)
 	if err != nil {
 		return "", err
 	}
-	return l.spec.kind, nil
+	return l.Spec.Kind, nil
 }

@@ -4,31 +4,29 @@ import (
 	"context"
 
 	"tidings.example/admin"
+	"tidings.example/internal/connect/urls"
 	"tidings.example/relay"
 	"tidings.example/store/mysql"
 	"tidings.example/store/mysql/binlog"
 )
 
-// mysqlParams are those that package mysql reads from its URL.
-var mysqlParams = []string{"append", "max-connections", "socket", "timeout", "tls", "tls-ca"}
-
-func openMySQL(ctx context.Context, l location, options Options) (*Database, error) {
-	if _, err := l.word("tls", "false", "true", "skip-verify", "preferred"); err != nil {
+func openMySQL(ctx context.Context, l urls.Location, options Options) (*Database, error) {
+	if _, err := l.Word("tls", "false", "true", "skip-verify", "preferred"); err != nil {
 		return nil, err
 	}
-	if _, err := l.word("append", string(mysql.AppendTable), string(mysql.AppendAndDelete), string(mysql.AppendToLog)); err != nil {
+	if _, err := l.Word("append", string(mysql.AppendTable), string(mysql.AppendAndDelete), string(mysql.AppendToLog)); err != nil {
 		return nil, err
 	}
-	if _, err := l.duration("timeout"); err != nil {
+	if _, err := l.Duration("timeout"); err != nil {
 		return nil, err
 	}
-	if _, err := l.number("max-connections", 2, 100_000); err != nil {
+	if _, err := l.Number("max-connections", 2, 100_000); err != nil {
 		return nil, err
 	}
-	if l.path == "" {
-		return nil, badURL("%s URL names no database; write it as in %s", l.scheme, l.spec.example)
+	if l.Path == "" {
+		return nil, urls.Errorf("%s URL names no database; write it as in %s", l.Scheme, l.Spec.Example)
 	}
-	db, err := mysql.Open(ctx, mysql.Config{URL: l.raw})
+	db, err := mysql.Open(ctx, mysql.Config{URL: l.Raw})
 	if err != nil {
 		return nil, err
 	}

@@ -7,27 +7,24 @@ import (
 	"strings"
 
 	"tidings.example/broker/natsjs"
+	"tidings.example/internal/connect/urls"
 )
 
-// natsParams: files for TLS and credentials as package natsjs has them, the
-// prefix of all names, and the shape of channels that are created.
-var natsParams = []string{"ca", "cert", "creds", "key", "partitions", "prefix", "replicas"}
-
-func openNATS(ctx context.Context, l location, o Options) (*Broker, error) {
-	if l.path != "" {
-		return nil, badURL("%s URL has a path, which means nothing to NATS; write it as in nats://host:4222", l.scheme)
+func openNATS(ctx context.Context, l urls.Location, o Options) (*Broker, error) {
+	if l.Path != "" {
+		return nil, urls.Errorf("%s URL has a path, which means nothing to NATS; write it as in nats://host:4222", l.Scheme)
 	}
-	cfg := natsjs.Config{URL: natsServers(l), Prefix: l.params.Get("prefix"), Member: o.Member, Logger: o.Logger}
+	cfg := natsjs.Config{URL: natsServers(l), Prefix: l.Params.Get("prefix"), Member: o.Member, Logger: o.Logger}
 	var err error
-	if cfg.Partitions, err = l.number("partitions", 1, 960); err != nil {
+	if cfg.Partitions, err = l.Number("partitions", 1, 960); err != nil {
 		return nil, err
 	}
-	if cfg.Replicas, err = l.number("replicas", 1, 5); err != nil {
+	if cfg.Replicas, err = l.Number("replicas", 1, 5); err != nil {
 		return nil, err
 	}
 	b, err := natsjs.Open(ctx, cfg)
 	if err != nil {
-		return nil, fmt.Errorf("broker %s: %w", Redact(l.raw), err)
+		return nil, fmt.Errorf("broker %s: %w", urls.Redact(l.Raw), err)
 	}
 	return NewNATS(b), nil
 }
@@ -40,23 +37,23 @@ func NewNATS(b *natsjs.Broker) *Broker {
 
 // natsServers writes the servers as natsjs reads them: a list of whole URLs, of
 // which the first has the names of files.
-func natsServers(l location) string {
+func natsServers(l urls.Location) string {
 	var user *url.Userinfo
 	switch {
-	case l.password != "":
-		user = url.UserPassword(l.user, l.password)
-	case l.user != "": // a token
-		user = url.User(l.user)
+	case l.Password != "":
+		user = url.UserPassword(l.User, l.Password)
+	case l.User != "": // a token
+		user = url.User(l.User)
 	}
 	files := url.Values{}
 	for _, name := range []string{"ca", "cert", "creds", "key"} {
-		if v := l.params.Get(name); v != "" {
+		if v := l.Params.Get(name); v != "" {
 			files.Set(name, v)
 		}
 	}
 	var servers []string
-	for i, host := range l.hosts {
-		u := url.URL{Scheme: l.scheme, User: user, Host: host}
+	for i, host := range l.Hosts {
+		u := url.URL{Scheme: l.Scheme, User: user, Host: host}
 		if i == 0 {
 			u.RawQuery = files.Encode()
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+
+	"tidings.example/internal/connect/urls"
 )
 
 // databaseName is what a name must look like that is written into a statement.
@@ -17,20 +19,20 @@ func EnsureDatabase(ctx context.Context, serverURL, name string, o Options) (str
 	if !databaseName.MatchString(name) {
 		return "", fmt.Errorf("create database: the name %q is not made of lower-case letters, digits and _", name)
 	}
-	l, err := parse("database", serverURL, databaseSchemes)
+	l, err := urls.Database(serverURL)
 	if err != nil {
 		return "", err
 	}
-	if l.spec.file {
-		return "", badURL("%s URL names a file, not a server; write it as in postgres://user:password@host or mysql://user:password@host", l.scheme)
+	if l.Spec.File {
+		return "", urls.Errorf("%s URL names a file, not a server; write it as in postgres://user:password@host or mysql://user:password@host", l.Scheme)
 	}
 	o.withDefaults()
 	via := l
-	if via.path == "" {
-		via.path = l.spec.maintenance
+	if via.Path == "" {
+		via.Path = l.Spec.Maintenance
 	}
-	via.raw = via.withPath(via.path)
-	server, err := l.spec.openDatabase(ctx, via, o)
+	via.Raw = via.WithPath(via.Path)
+	server, err := databaseOpeners[l.Spec.Kind](ctx, via, o)
 	if err != nil {
 		return "", err
 	}
@@ -39,9 +41,9 @@ func EnsureDatabase(ctx context.Context, serverURL, name string, o Options) (str
 		err = e
 	}
 	if err != nil {
-		return "", fmt.Errorf("create database %s at %s: %w; create it by hand, or let the user create databases", name, Redact(l.raw), err)
+		return "", fmt.Errorf("create database %s at %s: %w; create it by hand, or let the user create databases", name, Redact(l.Raw), err)
 	}
-	return l.withPath(name), nil
+	return l.WithPath(name), nil
 }
 
 // The name is checked and needs no quotes that could be broken out of.
@@ -56,13 +58,4 @@ func ensureDatabase(ctx context.Context, server *Database, name string) error {
 		_, err = server.SQL.ExecContext(ctx, `CREATE DATABASE "`+name+`"`)
 	}
 	return err
-}
-
-// withPath is the URL with another database.
-func (l *location) withPath(path string) string {
-	s := l.scheme + "://" + l.authority + "/" + path
-	if l.query != "" {
-		s += "?" + l.query
-	}
-	return s
 }

@@ -6,24 +6,23 @@ import (
 	"fmt"
 	"os"
 
+	"tidings.example/internal/connect/urls"
 	"tidings.example/store/sqlite"
 )
 
-var sqliteParams = []string{"busy_timeout", "synchronous"}
-
-func openSQLite(ctx context.Context, l location, o Options) (*Database, error) {
-	cfg := sqlite.Config{Path: l.path}
+func openSQLite(ctx context.Context, l urls.Location, o Options) (*Database, error) {
+	cfg := sqlite.Config{Path: l.Path}
 	var err error
-	if cfg.Synchronous, err = l.word("synchronous", "normal", "full"); err != nil {
+	if cfg.Synchronous, err = l.Word("synchronous", "normal", "full"); err != nil {
 		return nil, err
 	}
-	if cfg.BusyTimeout, err = l.duration("busy_timeout"); err != nil {
+	if cfg.BusyTimeout, err = l.Duration("busy_timeout"); err != nil {
 		return nil, err
 	}
 	if !o.Create {
 		// SQLite would make an empty database of a mistyped name.
-		if _, err := os.Stat(l.path); errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("open sqlite %s: the file does not exist; check the path, or create it with tidings migrate up", l.path)
+		if _, err := os.Stat(l.Path); errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("open sqlite %s: the file does not exist; check the path, or create it with tidings migrate up", l.Path)
 		}
 	}
 	db, err := sqlite.Open(ctx, cfg)

@@ -1,4 +1,4 @@
-package connect
+package urls
 
 import (
 	"errors"
@@ -26,13 +26,13 @@ func TestDatabaseURLsInTheirParts(t *testing.T) {
 		{raw: "mysql://root@[::1]:3306/orders", hosts: "[::1]:3306", user: "root", path: "orders"},
 		{raw: "mariadb://root@db/", hosts: "db", user: "root"},
 	} {
-		l, err := parse("database", test.raw, databaseSchemes)
+		l, err := Database(test.raw)
 		if err != nil {
 			t.Errorf("%s: %v", test.raw, err)
 			continue
 		}
-		if strings.Join(l.hosts, " ") != test.hosts || l.user != test.user || l.password != test.password || l.path != test.path {
-			t.Errorf("%s: got hosts %q, user %q, password %q, path %q", test.raw, l.hosts, l.user, l.password, l.path)
+		if strings.Join(l.Hosts, " ") != test.hosts || l.User != test.user || l.Password != test.password || l.Path != test.path {
+			t.Errorf("%s: got hosts %q, user %q, password %q, path %q", test.raw, l.Hosts, l.User, l.Password, l.Path)
 		}
 	}
 }
@@ -68,14 +68,14 @@ func TestBadURLsAreExplained(t *testing.T) {
 		{"database", "postgres://db/orders?sslmod=disable", []string{`unknown parameter "sslmod"`, `did you mean "sslmode"`}},
 		{"broker", "kafka://broker:9092,", []string{"host or port cannot be read"}},
 	} {
-		schemes := databaseSchemes
+		parse := Database
 		if test.kind == "broker" {
-			schemes = brokerSchemes
+			parse = Broker
 		}
-		_, err := parse(test.kind, test.raw, schemes)
-		var bad *URLError
+		_, err := parse(test.raw)
+		var bad *Error
 		if !errors.As(err, &bad) {
-			t.Errorf("%s: got %v, want a *URLError", test.raw, err)
+			t.Errorf("%s: got %v, want a *Error", test.raw, err)
 			continue
 		}
 		for _, want := range test.want {
@@ -122,8 +122,8 @@ func FuzzURL(f *testing.F) {
 		if s := Redact(raw); strings.Contains(s, "QZQ") {
 			t.Errorf("Redact(%q) = %q", raw, s)
 		}
-		if _, err := parse("database", raw, databaseSchemes); err != nil && strings.Contains(err.Error(), "QZQ") {
-			t.Errorf("parse(%q): %v", raw, err)
+		if _, err := Database(raw); err != nil && strings.Contains(err.Error(), "QZQ") {
+			t.Errorf("Database(%q): %v", raw, err)
 		}
 	})
 }

@@ -55,7 +55,7 @@ func (x *run[W]) deliver(it *item) {
 		x.end = nil
 		return
 	case isRefused:
-		x.answers[it.m.Headers[command.HeaderCommandID]] = way.answer
+		x.answers[asked(&it.m)] = way.answer
 	case failsOnce:
 		x.once = &way.answer
 	}
@@ -122,14 +122,24 @@ func (x *run[W]) refusals(it *item, p *machine.Plan, s *machine.Step, undo bool)
 }
 
 // prescribed returns the answer that a command gets in this history whatever the model says.
-func (x *run[W]) prescribed(commandID string) (command.Answer, bool) {
+func (x *run[W]) prescribed(m *tidings.Message) (command.Answer, bool) {
 	if x.once != nil {
 		answer := *x.once
 		x.once = nil
 		return answer, true
 	}
-	answer, ok := x.answers[commandID]
+	answer, ok := x.answers[asked(m)]
 	return answer, ok
+}
+
+// asked names what a command asks for. What is refused for good is refused also
+// when the saga asks anew, by another command.
+func asked(m *tidings.Message) string {
+	h := m.Headers
+	// The error is for what no saga has sent.
+	token, _ := machine.ParseToken(h[command.HeaderSagaStep])
+	token.Attempt = 0
+	return h[command.HeaderSagaType] + "/" + h[command.HeaderSagaID] + "/" + token.String()
 }
 
 // insist lets a message arrive until it is taken, as an inbox does.

@@ -33,7 +33,7 @@ func Handle[W any, C command.Command](p command.Participant, model func(w *W, c 
 	m := Model[W]{participant: p, name: newOf[C]().CommandType(), refusals: refusals}
 	m.register = func(x *run[W], r *command.Receiver[*memory.Tx]) {
 		command.On(r, p, func(_ context.Context, _ *memory.Tx, c command.Of[C]) (command.Answer, error) {
-			if answer, ok := x.prescribed(c.ID); ok {
+			if answer, ok := x.prescribed(c.Message); ok {
 				return answer, nil
 			}
 			return change(&x.world, func(w *W) (command.Answer, error) {

@@ -22,8 +22,13 @@ const (
 	sagaJournalSQL = `SELECT number, at, what, step, undo, attempt, message_id, message_type, text FROM tidings_saga_journal
 	WHERE saga_type = $1 AND saga_id = $2 AND number > $3 ORDER BY number LIMIT $4`
 
-	countSagasSQL = `SELECT saga_type, state, count(*), (extract(epoch FROM clock_timestamp() - min(changed_at)) * 1000000)::bigint
-	FROM tidings_saga GROUP BY saga_type, state ORDER BY saga_type, state COLLATE "C"`
+	// Those that have ended, which may be many, are counted in their index. They
+	// have not changed since, but for late replies, which are noted.
+	countSagasSQL = `SELECT saga_type, state, sum(n)::bigint, (extract(epoch FROM clock_timestamp() - min(oldest)) * 1000000)::bigint FROM (
+		SELECT saga_type, state, count(*) AS n, min(changed_at) AS oldest FROM tidings_saga WHERE ended_at IS NULL GROUP BY saga_type, state
+		UNION ALL
+		SELECT saga_type, state, count(*), min(ended_at) FROM tidings_saga WHERE ended_at IS NOT NULL GROUP BY saga_type, state) AS c
+	GROUP BY saga_type, state ORDER BY saga_type, state COLLATE "C"`
 
 	sagaPlansSQL = `SELECT saga_type, fingerprint, plan, seen_at FROM tidings_saga_plan WHERE $1 = '' OR saga_type = $1
 	ORDER BY saga_type, seen_at DESC, fingerprint`
@@ -139,7 +144,8 @@ func (a *Admin) SagaJournal(ctx context.Context, sagaType, id string, after, lim
 	return all, nil
 }
 
-// CountSagas counts sagas, sorted by type and state. It reads the whole table.
+// CountSagas counts sagas, sorted by type and state. Of those that have ended it
+// reads an index.
 func (a *Admin) CountSagas(ctx context.Context) (all []admin.SagaCount, err error) {
 	err = a.db.onPool().run(ctx, statement{sql: countSagasSQL, row: func(scan func(...any) error) error {
 		var c admin.SagaCount

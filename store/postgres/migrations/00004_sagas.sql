@@ -31,11 +31,13 @@ CREATE TABLE tidings_saga (
     autovacuum_analyze_threshold = 100000
 );
 
--- Both hold unfinished sagas only, however many have ended. The columns of the
--- second do not change with a step: only one that changes wake_at is written to
--- the indexes. So there is none by changed_at, and lists are sorted.
+-- The first two hold unfinished sagas only, however many have ended; the third is
+-- for counting those. Its columns and the second's do not change with a step: only
+-- one that changes wake_at is written to the indexes. So there is none by
+-- changed_at, and lists are sorted.
 CREATE INDEX tidings_saga_wake ON tidings_saga (wake_at) WHERE wake_at IS NOT NULL;
 CREATE INDEX tidings_saga_open ON tidings_saga (saga_type, fingerprint, id) WHERE ended_at IS NULL;
+CREATE INDEX tidings_saga_ended ON tidings_saga (saga_type, state, ended_at) WHERE ended_at IS NOT NULL;
 
 -- What happened to sagas. Rows are only inserted.
 CREATE TABLE tidings_saga_journal (

@@ -126,6 +126,13 @@ var needed = []struct{ privilege, statement string }{
 	{"INSERT on tidings_inbox_lane", "INSERT INTO tidings_inbox_lane SELECT * FROM tidings_inbox_lane WHERE 1 = 0"},
 	{"UPDATE on tidings_inbox_lane", "UPDATE tidings_inbox_lane SET last = last WHERE 1 = 0"},
 	{"DELETE on tidings_inbox_parked", "DELETE FROM tidings_inbox_parked WHERE 1 = 0"},
+	{"UPDATE on tidings_saga", "UPDATE tidings_saga SET version = version WHERE 1 = 0"},
+	{"INSERT on tidings_saga_journal", "INSERT INTO tidings_saga_journal SELECT * FROM tidings_saga_journal WHERE 1 = 0"},
+	{"DELETE on tidings_timer", "DELETE FROM tidings_timer WHERE 1 = 0"},
+	{"UPDATE on tidings_command_lock", "UPDATE tidings_command_lock SET since = since WHERE 1 = 0"},
+	{"DELETE on tidings_command_aside", "DELETE FROM tidings_command_aside WHERE 1 = 0"},
+	{"INSERT on tidings_command_answer", "INSERT INTO tidings_command_answer SELECT * FROM tidings_command_answer WHERE 1 = 0"},
+	{"INSERT on tidings_reply", "INSERT INTO tidings_reply SELECT * FROM tidings_reply WHERE 1 = 0"},
 	{"INSERT on tidings_audit", "INSERT INTO tidings_audit SELECT * FROM tidings_audit WHERE 1 = 0"},
 }
 
@@ -151,5 +158,5 @@ func (a *Admin) privileges(ctx context.Context) admin.Finding {
 		return admin.Finding{Name: "privileges", Status: admin.Warn, Detail: "the user lacks " + strings.Join(lacking, ", "),
 			Advice: "GRANT them to the user, unless it only runs a part that does without"}
 	}
-	return ok("privileges", "all that relay and inbox need")
+	return ok("privileges", "all that relay, inbox and sagas need")
 }

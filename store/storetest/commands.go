@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -76,6 +77,16 @@ func testLockOwner[Tx any](e *env[Tx]) {
 	} {
 		if l != want {
 			e.Errorf("lock %d: %+v, want %+v", i, l, want)
+		}
+	}
+	// Who asks is named by another service.
+	for i, owner := range []command.Saga{{Type: "Größe ", ID: "ä "}, {Type: strings.Repeat("t", 255), ID: strings.Repeat("i", 255)}} {
+		target := command.Target{Participant: "kitchen", Name: strings.Repeat("n", 250) + fmt.Sprint(i)}
+		if l := e.lock(target, owner, at(1)); l != (command.Lock{Target: target, Owner: owner, Since: at(1)}) {
+			e.Errorf("lock: %+v", l)
+		}
+		if e.unlock(target, command.Saga{Type: strings.TrimSpace(owner.Type), ID: owner.ID + " "}) || !e.unlock(target, owner) {
+			e.Errorf("%v unlocks", owner)
 		}
 	}
 	// Twice in one transaction.

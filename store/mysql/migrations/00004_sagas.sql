@@ -73,7 +73,7 @@ CREATE TABLE IF NOT EXISTS tidings_timer (
 CREATE TABLE IF NOT EXISTS tidings_command_lock (
     participant VARCHAR(200) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     target      VARBINARY(255) NOT NULL,
-    saga_type   VARCHAR(200) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    saga_type   VARBINARY(255) NOT NULL,
     saga_id     VARBINARY(255) NOT NULL,
     since       DATETIME(6) NOT NULL,
     PRIMARY KEY (participant, target),

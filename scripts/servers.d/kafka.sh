@@ -64,8 +64,9 @@ PROPERTIES
     --config "$dir/server.properties" >>"$(log_of kafka)" 2>&1 || fail_with_log kafka "formatting the data directory failed"
 }
 
-# kafka_cluster_id prints 16 random bytes in URL-safe base64, which is how Kafka writes ids.
-kafka_cluster_id() { head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '='; }
+# kafka_cluster_id prints 16 random bytes in URL-safe base64, which is how Kafka writes ids. What begins with a hyphen
+# would be taken for a flag.
+kafka_cluster_id() { head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=' | sed 's/^-/A/'; }
 
 kafka_recover() { :; }
 

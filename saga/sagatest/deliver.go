@@ -89,6 +89,9 @@ func (x *run[W]) ways(it *item) []way {
 	if it.kind == aReply && step != nil && step.Timeout > 0 {
 		add(isLost, "is lost")
 	}
+	if it.kind == anEvent && x.canDoWithout(it.m.Type) {
+		add(isLost, "never comes")
+	}
 	if it.kind != aCommand || it.m.Headers[command.HeaderRepeatable] == "true" {
 		add(isRepeated, "comes twice")
 	}
@@ -98,6 +101,26 @@ func (x *run[W]) ways(it *item) []way {
 	}
 	add(crashes, "arrives, but the transaction of %s is rolled back", who)
 	return ways
+}
+
+// canDoWithout reports whether a timeout ends the wait for events of a type.
+func (x *run[W]) canDoWithout(eventType string) bool {
+	for _, p := range x.plans {
+		for _, s := range flat(p.Steps) {
+			if s.Kind == machine.Event && s.Type == eventType && s.Timeout > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// flat are steps with those inside them.
+func flat(steps []machine.Step) (all []machine.Step) {
+	for _, s := range steps {
+		all = append(append(all, s), flat(s.Members)...)
+	}
+	return all
 }
 
 // refusals are the ways in which a participant can fail, without an effect.

@@ -87,7 +87,7 @@ func (v *Violation) String() string {
 //
 //   - a participant refuses a command for good, or fails and can be asked again;
 //   - a command, a reply or an event is late: what times out first, times out; or is overtaken by what is sent elsewhere;
-//   - a reply is lost, where a timeout goes on without it; a reply, or a command that may be, is repeated;
+//   - a reply is lost, or an event never comes, where a timeout goes on without it; a reply, or a command that may be, is repeated;
 //   - a transaction of the orchestrator or of a participant is rolled back at its
 //     end, and what it was for comes again;
 //   - a local step is refused, or fails;

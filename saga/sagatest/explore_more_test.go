@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tidings.example/command"
+	"tidings.example/event"
 	"tidings.example/saga"
 	"tidings.example/saga/machine"
 	"tidings.example/saga/sagatest"
@@ -90,6 +91,34 @@ func TestExploreChildrenAndEvents(t *testing.T) {
 	e.Events = nil
 	if _, v, err := e.Search(); err != nil || v == nil || !strings.Contains(v.String(), "waits for ever at paid") {
 		t.Errorf("without the event: %v, %v", v, err)
+	}
+}
+
+// An event that never comes is tried where the saga can do without it.
+func TestExploreWithoutAnEvent(t *testing.T) {
+	t.Parallel()
+	e := sagatest.Exploration[world, CreateOrder]{
+		Saga: saga.Define("s", saga.Invoke("ticket", Kitchen, createTicket, saga.UndoBy(cancelTicket)),
+			saga.AwaitEvent("paid", Orders, func(event.Of[OrderPaid]) string { return "saga-1" }, func(d *CreateOrder, _ event.Of[OrderPaid]) { d.Reason = "paid" }).Within(time.Minute)),
+		World: newWorld, Events: []sagatest.Event{sagatest.Happens(Orders, "7", OrderPaid{})},
+		Participants: []sagatest.Model[world]{sagatest.Handle(Kitchen, ticket), sagatest.Handle(Kitchen, cancel)},
+		Check: func(w *world, end sagatest.End[CreateOrder]) error {
+			if (end.State == machine.Completed) != (len(w.tickets) == 1) {
+				return errors.New("half done")
+			}
+			return nil
+		},
+	}
+	sagatest.Explore(t, e)
+	e.Check = func(w *world, end sagatest.End[CreateOrder]) error {
+		if end.State == machine.Compensated && strings.Contains(end.Error, "timed out") {
+			return errors.New("not paid")
+		}
+		return nil
+	}
+	e.Deviations = 1
+	if _, v, err := e.Search(); err != nil || v == nil || !strings.Contains(v.String(), "is late") && !strings.Contains(v.String(), "never comes") {
+		t.Errorf("found %v, %v", v, err)
 	}
 }
 

@@ -77,7 +77,9 @@ func (e *Exploration[W, D]) play(choices []choice, tracing bool) (*run[W], error
 		return nil, err
 	}
 	x.start(e.Data, func(ctx context.Context, tx *memory.Tx) error {
-		_, err := saga.Start(ctx, tx, x.manager, main, sagaID, e.Data)
+		// Steps may change what the data refers to.
+		data := copyOf(&e.Data).(*D)
+		_, err := saga.Start(ctx, tx, x.manager, main, sagaID, *data)
 		return err
 	})
 	x.goOn()

@@ -17,6 +17,7 @@ import (
 // seed is fixed, so that the plan of kills is; what happens at each kill is not.
 // `tidings soak --for 1h` is the long version.
 func TestSoak(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ name, style, store, broker string }{
 		{"SQLite and NATS", choreography, "", ""},
 		{"PostgreSQL and Kafka", choreography, "postgres", "kafka"},
@@ -26,11 +27,10 @@ func TestSoak(t *testing.T) {
 		{"sagas on MariaDB and Kafka", orchestration, "mariadb", "kafka"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			// Not in parallel: each has the machine for itself, or nothing is
-			// proved about time limits.
+			t.Parallel() // most of the time is the load's, which is a small one
 			dir := t.TempDir()
 			i := invocation{dir: dir, args: []string{"soak", "--style", test.style, "--for", "25s", "--every", "1500ms", "--rate", "40", "--seed", "20",
-				"--dir", filepath.Join(dir, "soak"), "--settle", "2m", "--output", "json"}}
+				"--dir", filepath.Join(dir, "soak"), "--settle", "5m", "--output", "json"}}
 			if test.store != "" {
 				servers := servertest.Private(t, test.store, test.broker)
 				i.args = append(i.args, "--servers", servers.Script(), "--kill", test.store, "--kill", test.broker)
@@ -54,7 +54,7 @@ func TestSoak(t *testing.T) {
 }
 
 // soakPatience covers the load, the wait for quiet and the stop.
-const soakPatience = 4 * time.Minute
+const soakPatience = 8 * time.Minute
 
 // logs are the last lines that the processes of a failed run have left.
 func logs(dir string) string {
@@ -70,16 +70,17 @@ func logs(dir string) string {
 // Relays that read the log, with every strike that their database has, on many
 // messages and some large transactions.
 func TestSoakTheLog(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ name, store, strikes string }{
 		{"PostgreSQL and Kafka", "postgres", "pause,sessions,slot"},
 		{"MariaDB and Kafka", "mariadb", "pause,sessions,purge"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			// Not in parallel, as above.
+			t.Parallel()
 			dir := t.TempDir()
 			servers := servertest.Private(t, test.store, "kafka")
 			i := invocation{dir: dir, args: []string{"soak", "--messages", "60000", "--read", "log", "--strike", test.strikes, "--for", "30s", "--every", "2s",
-				"--seed", "20", "--dir", filepath.Join(dir, "soak"), "--settle", "2m", "--output", "json",
+				"--seed", "20", "--dir", filepath.Join(dir, "soak"), "--settle", "5m", "--output", "json",
 				"--servers", servers.Script(), "--kill", test.store, "--kill", "kafka"}}
 			i.env = append(slices.DeleteFunc(servers.Environment(), func(s string) bool { return !strings.HasPrefix(s, "TIDINGS_SERVERS") && !strings.Contains(s, "_PORT=") }),
 				"TIDINGS_STORE_URL="+servers.URL(test.store), "TIDINGS_BROKER_URL="+servers.URL("kafka"))

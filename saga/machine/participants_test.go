@@ -1,6 +1,8 @@
 package machine_test
 
 import (
+	"bytes"
+	"maps"
 	"slices"
 
 	"pgregory.net/rapid"
@@ -74,4 +76,32 @@ func (w *world) deliver(n int, again bool) {
 		w.mail = slices.Delete(slices.Clone(w.mail), n, n+1)
 	}
 	w.feed(what)
+}
+
+// busy returns the lanes that are not empty.
+func (w *world) busy() []string {
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(w.lanes)) {
+		if len(w.lanes[name]) > 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// running returns the child sagas that have not ended.
+func (w *world) running() []childKey {
+	var keys []childKey
+	for key, state := range w.children {
+		if state == machine.Running {
+			keys = append(keys, key)
+		}
+	}
+	slices.SortFunc(keys, func(a, b childKey) int {
+		if a.step != b.step {
+			return bytes.Compare([]byte(a.step), []byte(b.step))
+		}
+		return a.attempt - b.attempt
+	})
+	return keys
 }

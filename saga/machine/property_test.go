@@ -157,6 +157,8 @@ func (w *world) check() {
 			w.t.Fatalf("%s is %q, and took effect: %s", name, st.Phase, encode(w.t, w.i))
 		case st.Phase != machine.Done && st.Phase != machine.Undone && st.Phase != machine.Refused && st.Phase != machine.Skipped && st.Phase != "":
 			w.t.Fatalf("the saga is %s, and %s is %s", w.i.State, name, st.Phase)
+		case s.Pivot && w.i.State == machine.Compensated && kept != 0 && !w.ordered:
+			w.t.Fatalf("the saga is compensated, and its pivot %s took effect: %s", name, encode(w.t, w.i))
 		case w.i.State == machine.Compensated && st.Phase == machine.Done:
 			w.t.Fatalf("the saga is compensated, and %s is done", name)
 		}

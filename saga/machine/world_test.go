@@ -3,7 +3,6 @@ package machine_test
 import (
 	"bytes"
 	"encoding/json"
-	"maps"
 	"reflect"
 	"slices"
 	"time"
@@ -35,6 +34,8 @@ type world struct {
 	made, undone map[string]int
 
 	journal int
+	// ordered is set once an operator has asked for compensation.
+	ordered bool
 	// kind makes everything succeed.
 	kind bool
 }
@@ -52,6 +53,14 @@ func newWorld(t *rapid.T, p *machine.Plan) *world {
 // feed gives an input, and what follows from it in the same transaction.
 func (w *world) feed(what machine.Happening) {
 	todo := []machine.Happening{what}
+	if r, ok := what.(machine.Requested); ok && r.Op == machine.Compensate {
+		w.ordered = true
+	} else if ok && r.Op == machine.Skip && r.Success {
+		// The operator says that it is done, whoever did it.
+		for _, name := range machine.At(w.plan, &w.i) {
+			w.sent[name] = true
+		}
+	}
 	for len(todo) > 0 {
 		outputs := w.advance(todo[0])
 		todo = todo[1:]
@@ -213,32 +222,4 @@ func (w *world) place(name string) int {
 	return slices.IndexFunc(w.plan.Steps, func(s machine.Step) bool {
 		return s.Name == name || slices.ContainsFunc(s.Members, func(m machine.Step) bool { return m.Name == name })
 	})
-}
-
-// busy returns the lanes that are not empty.
-func (w *world) busy() []string {
-	var names []string
-	for _, name := range slices.Sorted(maps.Keys(w.lanes)) {
-		if len(w.lanes[name]) > 0 {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-// running returns the child sagas that have not ended.
-func (w *world) running() []childKey {
-	var keys []childKey
-	for key, state := range w.children {
-		if state == machine.Running {
-			keys = append(keys, key)
-		}
-	}
-	slices.SortFunc(keys, func(a, b childKey) int {
-		if a.step != b.step {
-			return bytes.Compare([]byte(a.step), []byte(b.step))
-		}
-		return a.attempt - b.attempt
-	})
-	return keys
 }

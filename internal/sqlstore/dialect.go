@@ -133,7 +133,7 @@ type execer interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
-// micros reads what micros() returns; NULL is the zero time.
+// timeOf reads what micros() returns; NULL is the zero time.
 func timeOf(micros sql.NullInt64) time.Time {
 	if !micros.Valid {
 		return time.Time{}

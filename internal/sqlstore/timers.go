@@ -14,8 +14,8 @@ import (
 // Timers is a [timer.Store] for any database behind database/sql.
 type Timers struct {
 	Engine
-	delay                    insertion
-	cancel, take, next, mark string
+	delay              insertion
+	cancel, take, next string
 }
 
 var _ timer.Store[*sql.Tx] = (*Timers)(nil)

@@ -47,6 +47,8 @@ func (x *run[W]) deliver(it *item) {
 		it.number = x.last
 		return
 	case isLost:
+		// A history in which it is only late says more.
+		x.length += 2
 		x.pop(it)
 		return
 	case crashes:

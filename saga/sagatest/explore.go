@@ -82,8 +82,8 @@ func (v *Violation) String() string {
 }
 
 // Explore tries all histories of a saga in which up to Deviations things go wrong,
-// first those with fewer, and fails the test with the first that Check, or common sense, objects to. What can go wrong,
-// at each step:
+// first those with fewer, and fails the test with the shortest of the first that Check, or common sense, objects to.
+// What can go wrong, at each step:
 //
 //   - a participant refuses a command for good, or fails and can be asked again;
 //   - a command, a reply or an event is late: what times out first, times out; or is overtaken by what is sent elsewhere;

@@ -37,6 +37,8 @@ type run[W any] struct {
 	choices []choice
 	points  []int
 
+	// length counts what has happened.
+	length  int
 	tracing bool
 	lines   []string
 	// violation is what must not be, broken why the exploration makes no sense.

@@ -10,7 +10,8 @@ import (
 // happen, not the first one does.
 type choice struct{ point, option int }
 
-// Search is Explore for those who want to see what is found.
+// Search is Explore for those who want to see what is found: of the violations with
+// the fewest deviations, the one in which the fewest things happen.
 func (e *Exploration[W, D]) Search() (Result, *Violation, error) {
 	var r Result
 	if err := e.complete(); err != nil {
@@ -20,6 +21,7 @@ func (e *Exploration[W, D]) Search() (Result, *Violation, error) {
 	for n := 0; n <= e.Deviations && len(level) > 0; n++ {
 		r.ByDeviations = append(r.ByDeviations, 0)
 		var next [][]choice
+		var found *run[W]
 		for _, choices := range level {
 			if r.Histories == e.Limit {
 				return r, nil, fmt.Errorf("there are more than %d histories: raise Limit, or lower Deviations, which are %d", e.Limit, e.Deviations)
@@ -30,13 +32,16 @@ func (e *Exploration[W, D]) Search() (Result, *Violation, error) {
 			}
 			r.Histories++
 			r.ByDeviations[n]++
-			if x.violation != nil {
-				v, err := e.describe(choices, x.violation)
-				return r, v, err
+			if x.violation != nil && (found == nil || x.length < found.length) {
+				found = x
 			}
-			if n < e.Deviations {
+			if found == nil && n < e.Deviations {
 				next = append(next, x.children(choices)...)
 			}
+		}
+		if found != nil {
+			v, err := e.describe(found.choices, found.violation)
+			return r, v, err
 		}
 		level = next
 	}

@@ -10,6 +10,7 @@ import (
 // happen begins a line of the history.
 func (x *run[W]) happen(what func() string) {
 	x.entries = nil
+	x.length++
 	if x.tracing {
 		x.lines = append(x.lines, what())
 	}

@@ -49,15 +49,12 @@ func TestCommandsWaitForALock(t *testing.T) {
 
 	// The first that waits locks it in turn; what waits behind goes on waiting, unless it is of the same saga.
 	w.handleAll(w.unlocking("1"))
-	w.asked("soup egg tea fish")
-	w.locked("T:2:2 U:3:0")
+	w.asked("soup egg tea fish pie")
+	w.locked("T:2:1 U:3:0")
 	w.handleAll(w.unlocking("2"))
-	w.asked("soup egg tea fish ham")
-	w.locked("T:3:1 U:3:0")
-	w.handleAll(w.unlocking("3"))
-	w.asked("soup egg tea fish ham pie")
-	w.locked("T:2:0")
-	w.handleAll(w.unlocking("2"), w.unlocking("2"), w.unlocking("9"))
+	w.asked("soup egg tea fish pie ham")
+	w.locked("T:3:0 U:3:0")
+	w.handleAll(w.unlocking("3"), w.unlocking("3"), w.unlocking("9"))
 	w.locked("")
 	w.effects("egg x", "fish x", "ham x", "pie x", "soup x", "tea x")
 	for _, r := range w.replies() {
@@ -69,6 +66,20 @@ func TestCommandsWaitForALock(t *testing.T) {
 	if r := w.replies()[3]; r.Saga.ID != "2" || r.Message.Headers["causationid"] == "" || r.Message.Headers["causationid"] == w.replies()[4].Message.Headers["causationid"] {
 		t.Errorf("reply %+v", r.Message)
 	}
+}
+
+// The saga that gets the lock gets all that it waits for, also behind others:
+// it might otherwise never end.
+func TestTheOwnersCommandsDoNotWaitBehindOthers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.handleAll(w.forSaga("1", "T", "soup"), w.forSaga("2", "T", "a"), w.forSaga("3", "T", "x"), w.forSaga("2", "T", "b"),
+		w.forSaga("3", "T", "y"), w.forSaga("2", "T", "c"), w.unlocking("1"))
+	w.asked("soup a b c")
+	w.locked("T:2:2")
+	w.handleAll(w.unlocking("2"))
+	w.asked("soup a b c x y")
+	w.locked("T:3:0")
 }
 
 // Several of one saga that wait for the same target run together.

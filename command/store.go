@@ -30,6 +30,8 @@ type Store[Tx any] interface {
 	SetAside(ctx context.Context, tx Tx, target Target, m *tidings.Message, at time.Time) error
 	// FirstAside returns the command that has waited longest for a target, or nil.
 	FirstAside(ctx context.Context, tx Tx, target Target) (*Aside, error)
+	// FirstAsideOf returns the command of a saga that has waited longest for a target, or nil.
+	FirstAsideOf(ctx context.Context, tx Tx, target Target, owner Saga) (*Aside, error)
 	// RemoveAside removes a command that waits no more.
 	RemoveAside(ctx context.Context, tx Tx, id int64) error
 	// Broken returns up to limit targets of a participant for which commands wait though no saga

@@ -73,11 +73,14 @@ func (r *Receiver[Tx]) workOffAll(ctx context.Context, tx Tx, unlock string, tar
 // that locks the target and others of that saga: nobody would come back for those.
 // hopeless are the commands that have failed for good, and why.
 func (r *Receiver[Tx]) workOffSome(ctx context.Context, tx Tx, target Target, limit int, hopeless map[int64]error) (n int, err error) {
+	var last Saga
 	for {
-		first, err := r.store.FirstAside(ctx, tx, target)
+		first, err := r.next(ctx, tx, target, last)
 		if err != nil || first == nil {
 			return n, err
 		}
+		a := askOf(&first.Message)
+		last = a.saga()
 		on, err := r.workOff(tidings.WithCause(ctx, &first.Message), tx, first, hopeless[first.ID], n > 0)
 		if err != nil {
 			return n, &waitingError{aside: first, err: err}
@@ -96,6 +99,22 @@ func (r *Receiver[Tx]) workOffSome(ctx context.Context, tx Tx, target Target, li
 			return n, err
 		}
 	}
+}
+
+// next returns the waiting command whose turn it is. Those of the saga whose command
+// was handled last come before others: it may have the lock now, and may end only after their replies.
+func (r *Receiver[Tx]) next(ctx context.Context, tx Tx, target Target, last Saga) (*Aside, error) {
+	first, err := r.store.FirstAside(ctx, tx, target)
+	if err != nil || first == nil || last == (Saga{}) {
+		return first, err
+	}
+	if a := askOf(&first.Message); a.saga() == last {
+		return first, nil
+	}
+	if own, err := r.store.FirstAsideOf(ctx, tx, target, last); err != nil || own != nil {
+		return own, err
+	}
+	return first, nil
 }
 
 // workOff handles a waiting command, or rejects one that is hopeless. It reports

@@ -24,9 +24,9 @@ func NewCommands(e Engine) *Commands { return &Commands{e, e.commandText()} }
 
 // commandText are the statements about commands.
 type commandText struct {
-	take, aside, remember                            insertion
-	lock, unlock, locksOf, freeLocks, forgetLock     string
-	first, removeAside, broken, answered, oldAnswers string
+	take, aside, remember                                     insertion
+	lock, unlock, locksOf, freeLocks, forgetLock              string
+	first, firstOf, removeAside, broken, answered, oldAnswers string
 }
 
 func (d *Dialect) commandText() *commandText {
@@ -39,6 +39,8 @@ func (d *Dialect) commandText() *commandText {
 		aside: d.insertion(`tidings_command_aside`, `participant, target, at, `+messageColumns, `(?, ?, @at, `+messageRow+`)`, ""),
 		first: d.kept(`SELECT id, micros(at), ` + messageRead + ` FROM tidings_command_aside WHERE participant = ? AND target = ?
 	ORDER BY id LIMIT 1`),
+		firstOf: d.kept(`SELECT id, micros(at), ` + messageRead + ` FROM tidings_command_aside WHERE participant = ? AND target = ?
+	AND INSTR(headers, ?) > 0 ORDER BY id`),
 		removeAside: d.kept(`DELETE FROM tidings_command_aside WHERE id = ?`),
 		freeLocks: d.text(`SELECT target FROM tidings_command_lock @index(tidings_command_lock_owner)
 	WHERE participant = ? AND saga_type = '' AND saga_id = '' AND since < @at LIMIT ?`),
@@ -134,10 +136,43 @@ func (c *Commands) SetAside(ctx context.Context, tx *sql.Tx, target command.Targ
 
 // FirstAside returns the command that has waited longest, or nil.
 func (c *Commands) FirstAside(ctx context.Context, tx *sql.Tx, target command.Target) (*command.Aside, error) {
-	err := c.begin(ctx, tx)
-	var found []command.Aside
+	found, err := c.asides(ctx, tx, target, c.text.first, target.Participant, target.Name)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return &found[0], nil
+}
+
+// FirstAsideOf returns the command of a saga that has waited longest, or nil.
+func (c *Commands) FirstAsideOf(ctx context.Context, tx *sql.Tx, target command.Target, owner command.Saga) (*command.Aside, error) {
+	found, err := c.asides(ctx, tx, target, c.text.firstOf, target.Participant, target.Name, HeaderPart(owner.ID))
+	if err != nil {
+		return nil, err
+	}
+	for i := range found {
+		if h := found[i].Message.Headers; h[command.HeaderSagaType] == owner.Type && h[command.HeaderSagaID] == owner.ID {
+			return &found[i], nil
+		}
+	}
+	return nil, nil
+}
+
+// HeaderPart returns a text that the stored headers of a message contain if one of
+// them has this value: the value itself, or "" for one that may be written in another way.
+func HeaderPart(value string) string {
+	for i := range len(value) {
+		if c := value[i]; (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && c != '-' && c != '_' && c != '.' {
+			return ""
+		}
+	}
+	return value
+}
+
+// asides are the commands that a query finds.
+func (c *Commands) asides(ctx context.Context, tx *sql.Tx, target command.Target, query string, args ...any) (found []command.Aside, err error) {
+	err = c.begin(ctx, tx)
 	if err == nil {
-		found, err = Collect(ctx, tx, c.text.first, []any{target.Participant, target.Name}, func(rows *sql.Rows) (command.Aside, error) {
+		found, err = Collect(ctx, tx, query, args, func(rows *sql.Rows) (command.Aside, error) {
 			a := command.Aside{Target: target}
 			var at sql.NullInt64
 			err := scanMessage(rows, &a.Message, &a.ID, &at)
@@ -151,10 +186,7 @@ func (c *Commands) FirstAside(ctx context.Context, tx *sql.Tx, target command.Ta
 	if err != nil {
 		return nil, fmt.Errorf("read the first command that waits for %q of %s: %w", target.Name, target.Participant, err)
 	}
-	if len(found) == 0 {
-		return nil, nil
-	}
-	return &found[0], nil
+	return found, nil
 }
 
 // RemoveAside removes a command that waits no more.

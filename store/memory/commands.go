@@ -110,6 +110,22 @@ func (c *Commands) FirstAside(_ context.Context, tx *Tx, target command.Target) 
 	return first, err
 }
 
+// FirstAsideOf returns the command of a saga that has waited longest for a target.
+func (c *Commands) FirstAsideOf(_ context.Context, tx *Tx, target command.Target, owner command.Saga) (first *command.Aside, err error) {
+	err = tx.view(func(db *DB) {
+		for id, row := range tx.asides.all(db.asides) {
+			h := row.Message.Headers
+			if row.Target == target && h[command.HeaderSagaType] == owner.Type && h[command.HeaderSagaID] == owner.ID && (first == nil || id < first.ID) {
+				first = &row
+			}
+		}
+		if first != nil {
+			first.Message = clone(&first.Message)
+		}
+	})
+	return first, err
+}
+
 // RemoveAside removes a command that waits no more.
 func (c *Commands) RemoveAside(_ context.Context, tx *Tx, id int64) error {
 	return tx.view(func(*DB) { tx.asides[id] = nil })

@@ -10,6 +10,7 @@ import (
 
 	"tidings.example"
 	"tidings.example/command"
+	"tidings.example/internal/sqlstore"
 )
 
 // Commands keeps what participants remember of commands, in transactions of type Tx.
@@ -114,6 +115,9 @@ const (
 	firstAsideSQL = `SELECT id, at, ` + messageColumns + ` FROM tidings_command_aside
 	WHERE participant = $1 AND target = $2 ORDER BY id LIMIT 1`
 
+	firstAsideOfSQL = `SELECT id, at, ` + messageColumns + ` FROM tidings_command_aside
+	WHERE participant = $1 AND target = $2 AND strpos(headers, $3) > 0 ORDER BY id`
+
 	removeAsideSQL = `DELETE FROM tidings_command_aside WHERE id = $1`
 
 	brokenSQL = `SELECT DISTINCT a.target FROM tidings_command_aside a WHERE a.participant = $1 AND NOT EXISTS
@@ -140,6 +144,24 @@ func (c *Commands[Tx]) FirstAside(ctx context.Context, tx Tx, target command.Tar
 		first = &command.Aside{Target: target}
 		first.Message, err = scanMessage(scan, &first.ID, &first.At)
 		first.At = first.At.UTC()
+		return err
+	}})
+	if err != nil {
+		return nil, fmt.Errorf("read what waits for %q of %s: %w", target.Name, target.Participant, c.db.advise(ctx, err))
+	}
+	return first, nil
+}
+
+// FirstAsideOf returns the command of a saga that has waited longest for a target.
+func (c *Commands[Tx]) FirstAsideOf(ctx context.Context, tx Tx, target command.Target, owner command.Saga) (first *command.Aside, err error) {
+	args := []any{target.Participant, target.Name, sqlstore.HeaderPart(owner.ID)}
+	err = c.on(tx).run(ctx, statement{sql: firstAsideOfSQL, args: args, row: func(scan func(...any) error) (err error) {
+		a := command.Aside{Target: target}
+		a.Message, err = scanMessage(scan, &a.ID, &a.At)
+		a.At = a.At.UTC()
+		if h := a.Message.Headers; first == nil && h[command.HeaderSagaType] == owner.Type && h[command.HeaderSagaID] == owner.ID {
+			first = &a
+		}
 		return err
 	}})
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 	"tidings.example/internal/sqlstore"
 	"tidings.example/saga"
 	"tidings.example/saga/machine"
+	"tidings.example/store/storetest"
 )
 
 // fillSagas puts so many sagas that wait, and as many that have ended, into the
@@ -332,3 +333,5 @@ func TestFreeLocksAreForgotten(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkSagas(b *testing.B) { storetest.BenchSagas(b, subject(newDB(b)), 100_000) }

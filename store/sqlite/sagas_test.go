@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"tidings.example/store/storetest"
 )
 
 // fillSagas puts so many sagas that wait, and as many that have ended, into the
@@ -60,3 +62,5 @@ func TestLookupsUseIndexes(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkSagas(b *testing.B) { storetest.BenchSagas(b, subject(newDB(b)), 100_000) }

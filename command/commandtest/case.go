@@ -8,42 +8,57 @@ import (
 	"time"
 
 	"tidings.example"
+	"tidings.example/codec"
 	"tidings.example/command"
 	"tidings.example/inbox"
 	"tidings.example/outbox"
 )
 
-// replies is where the kit's commands want their replies.
-const replies = "commandtest.replies"
-
-// A Case is one test: a participant's database, its receiver, and what it has
-// answered and sent. It is used by one goroutine.
-type Case[Tx any] struct {
-	t     testing.TB
-	store command.Store[Tx]
-	recv  *command.Receiver[Tx]
-	// last is the command of the last When.
-	last        tidings.Message
-	participant command.Participant
-	// pending is what the running transaction has appended, sent what was
-	// committed since the last When and Then have not looked at yet.
-	pending, sent []tidings.Message
-	// err is the failure of the last When, until it is looked at.
-	err error
+// A Database runs a handler's transactions: commit if fn returns nil, else roll
+// back. *memory.DB does, and so does the Inbox of every store.
+type Database[Tx any] interface {
+	InTx(ctx context.Context, fn func(ctx context.Context, tx Tx) error) error
 }
 
-// New begins a test on a participant's database: the Commands method of a store's
-// DB, such as *memory.DB, returns what is needed. A failure that the test has not asked
-// about by its end, or by the next When, fails it.
-func New[Tx any](t testing.TB, store command.Store[Tx]) *Case[Tx] {
+// Within is a Database that has only the caller's transaction and leaves its end to
+// the caller. What a failing handler has done stays in it.
+func Within[Tx any](tx Tx) Database[Tx] { return within[Tx]{tx} }
+
+type within[Tx any] struct{ tx Tx }
+
+func (w within[Tx]) InTx(ctx context.Context, fn func(context.Context, Tx) error) error {
+	return fn(ctx, w.tx)
+}
+
+// A Case is one test: a database, a receiver, and what it has answered. It is used by one goroutine.
+type Case[Tx any] struct {
+	t    testing.TB
+	db   Database[Tx]
+	recv *command.Receiver[Tx]
+	// codecs are those of the participants, by name.
+	codecs map[string]codec.Codec
+	// pending is what the running transaction has appended; of what has been
+	// committed since the last Given or When, replies are the replies and others the rest.
+	pending, replies, others []tidings.Message
+	// sent are the messages of the last Given or When, commands counts those that are commands and were not rolled back on purpose.
+	sent     []tidings.Message
+	commands int
+	// err is the failure of the last When. asked is set when the test has looked at
+	// how it went.
+	err   error
+	asked bool
+}
+
+// New begins a test. A failure or a reply that the test has not asked about by its end fails it.
+func New[Tx any](t testing.TB, db Database[Tx]) *Case[Tx] {
 	t.Helper()
-	c := &Case[Tx]{t: t, store: store}
+	c := &Case[Tx]{t: t, db: db, codecs: map[string]codec.Codec{}, asked: true}
 	t.Cleanup(c.settle)
 	return c
 }
 
-// Outbox is what the code under test sends through, the receiver too. What is
-// appended in a transaction counts once it commits.
+// Outbox is what the code under test sends through, its receiver too. What is appended
+// in a transaction counts once it commits.
 func (c *Case[Tx]) Outbox() *outbox.Outbox[Tx] { return outbox.New[Tx](recorder[Tx]{c}, 0) }
 
 type recorder[Tx any] struct{ c *Case[Tx] }
@@ -53,7 +68,7 @@ func (r recorder[Tx]) Insert(_ context.Context, _ Tx, ms []tidings.Message) erro
 	return nil
 }
 
-// Receiver sets whose handlers get the commands. It was made with [Case.Outbox].
+// Receiver sets whose handlers get the commands. It answers through [Case.Outbox].
 func (c *Case[Tx]) Receiver(r *command.Receiver[Tx]) *Case[Tx] {
 	c.t.Helper()
 	if err := r.Err(); err != nil {
@@ -63,99 +78,39 @@ func (c *Case[Tx]) Receiver(r *command.Receiver[Tx]) *Case[Tx] {
 	return c
 }
 
-// Saga says that a command is sent for a saga. Without it no saga sends it.
-func Saga(sagaType, id string) command.Option {
-	return command.ForSaga(command.Saga{Type: sagaType, ID: id}, "step/1")
-}
-
-// When hands a command over, which asks for a reply unless p or the options make it
-// impossible. The options are those of [command.Message].
-func (c *Case[Tx]) When(p command.Participant, cmd command.Command, options ...command.Option) *Case[Tx] {
-	c.t.Helper()
-	m, err := command.Message(p, cmd, append([]command.Option{command.ReplyTo(replies, "key")}, options...)...)
-	if err != nil {
-		c.t.Fatalf("%v", err)
-	}
-	c.participant = p
-	return c.deliver(m)
-}
-
-// WhenNotified hands a command over that wants no reply.
-func (c *Case[Tx]) WhenNotified(p command.Participant, cmd command.Command, options ...command.Option) *Case[Tx] {
-	c.t.Helper()
-	return c.When(p, cmd, append(options, command.ReplyTo("", ""))...)
-}
-
-// WhenRepeated hands the last command over once more, as a sender does that got no
-// reply in time: in a message of its own, with the same command id.
-func (c *Case[Tx]) WhenRepeated() *Case[Tx] {
-	c.t.Helper()
-	if c.last.ID == "" {
-		c.t.Fatal("there is no command to repeat: call When first")
-	}
-	m := c.last
-	m.ID = tidings.NewID()
-	return c.deliver(m)
-}
-
-// WhenEnded tells a participant that a saga has ended: its locks go, and what waits for them is handled.
-func (c *Case[Tx]) WhenEnded(p command.Participant, sagaType, id string) *Case[Tx] {
-	c.t.Helper()
-	return c.deliver(command.Unlock(p, command.Saga{Type: sagaType, ID: id}))
-}
-
-// Do runs what is not a handler, such as a later answer, in a transaction.
-func (c *Case[Tx]) Do(fn func(ctx context.Context, tx Tx) error) *Case[Tx] {
-	c.t.Helper()
-	c.settle()
-	c.sent = nil
-	c.err = c.transact(fn)
-	return c
-}
-
-// deliver hands a message over, as an inbox does.
-func (c *Case[Tx]) deliver(m tidings.Message) *Case[Tx] {
+// deliver hands one message over, as an inbox does.
+func (c *Case[Tx]) deliver(m *tidings.Message, end error) error {
 	c.t.Helper()
 	if c.recv == nil {
-		c.t.Fatal("no receiver: call Receiver first")
+		c.t.Fatalf("no receiver: call Receiver first")
 	}
-	c.settle()
-	c.sent = nil
 	m.Time = time.Now().UTC().Truncate(time.Microsecond)
-	if m.Type != command.TypeUnlock {
-		c.last = m
-	}
-	c.err = c.transact(func(ctx context.Context, tx Tx) error {
-		return c.recv.Handle(tidings.WithCause(ctx, &m), tx, &m)
+	return c.transact(end, func(ctx context.Context, tx Tx) error {
+		return c.recv.Handle(tidings.WithCause(ctx, m), tx, m)
 	})
-	if c.err == nil || c.transient(c.err) {
-		return c
-	}
-	failure, settled := c.err, false
-	err := c.transact(func(ctx context.Context, tx Tx) (err error) {
-		settled, err = c.recv.GiveUp(tidings.WithCause(ctx, &m), tx, &m, failure)
-		return err
-	})
-	if err != nil {
-		c.err = errors.Join(failure, err)
-	} else if settled {
-		c.err = nil // the reply says it
-	}
-	return c
 }
 
-func (c *Case[Tx]) transient(err error) bool {
-	return inbox.IsTransient(err) || !inbox.IsPermanent(err) && c.store.Transient(err)
-}
+// errRolledBack ends transactions that are to be tried again.
+var errRolledBack = errors.New("rolled back by commandtest")
 
-// transact runs fn in a transaction.
-func (c *Case[Tx]) transact(fn func(ctx context.Context, tx Tx) error) error {
-	err := c.store.InTx(c.t.Context(), func(ctx context.Context, tx Tx) error {
+// transact runs fn in a transaction that ends with the error end, unless fn fails.
+func (c *Case[Tx]) transact(end error, fn func(ctx context.Context, tx Tx) error) error {
+	c.pending = nil
+	err := c.db.InTx(c.t.Context(), func(ctx context.Context, tx Tx) error {
 		c.pending = nil
-		return recovered(func() error { return fn(ctx, tx) })
+		if err := recovered(func() error { return fn(ctx, tx) }); err != nil {
+			return err
+		}
+		return end
 	})
 	if err == nil {
-		c.sent = append(c.sent, c.pending...)
+		for _, m := range c.pending {
+			if m.Channel == replies {
+				c.replies = append(c.replies, m)
+			} else {
+				c.others = append(c.others, m)
+			}
+		}
 	}
 	c.pending = nil
 	return err
@@ -178,11 +133,28 @@ func recovered(fn func() error) (err error) {
 	return err
 }
 
-// settle fails the test for a failure that nobody has asked about.
-func (c *Case[Tx]) settle() {
-	c.t.Helper()
-	if c.err != nil {
-		c.t.Errorf("the last When failed: %v", c.err)
-		c.err = nil
+// A Class is what an inbox does about an error of a handler.
+type Class string
+
+// The classes of errors. A command that fails for good is answered with command.FailureRejected.
+const (
+	// Transient errors are tried again until they pass.
+	Transient Class = "transient"
+	// Permanent ones fail at once, for good.
+	Permanent Class = "permanent"
+	// Limited ones are tried some times; then they fail for good.
+	Limited Class = "limited"
+)
+
+func (c *Case[Tx]) classify(err error) Class {
+	known, _ := c.db.(interface{ Transient(error) bool })
+	switch {
+	case inbox.IsTransient(err):
+		return Transient
+	case inbox.IsPermanent(err):
+		return Permanent
+	case known != nil && known.Transient(err):
+		return Transient
 	}
+	return Limited
 }

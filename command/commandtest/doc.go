@@ -1,14 +1,14 @@
-// Package commandtest tests handlers of commands without a broker: when a command
-// comes, then this is answered, sent and locked.
+// Package commandtest tests handlers of commands without a broker: given what was
+// asked before, when a command comes, then this is replied.
 //
 //	db := memory.New()
-//	c := commandtest.New(t, db.Commands())
-//	c.Receiver(NewCustomers(c.Outbox(), db.Commands()).Commands())
-//	c.When(Customers, ReserveCredit{CustomerID: "ada", Amount: 42}, commandtest.Saga("create-order", "7"))
-//	c.ThenSucceeded(CreditReserved{Left: 58})
-//	c.ThenLocked("Customer/ada")
+//	c := commandtest.New(t, db)
+//	c.Receiver(customers(db, c.Outbox()))
+//	c.Given(commandtest.Of(Customers, CreateCustomer{ID: "ada", Limit: 100}))
+//	c.When(commandtest.Of(Customers, ReserveCredit{CustomerID: "ada", Total: 60}))
+//	c.ThenReplied(CreditReserved{Left: 40})
 //
 // Commands and replies go through the codec both ways, and handlers are called as an
-// inbox calls them: each in a transaction that is rolled back when it fails, and after a
-// failure for good the command is rejected.
+// inbox calls them: each in a transaction that is rolled back when it fails.
+// [Case.WhenRetried], [Case.WhenRepeated] and [Case.WhenEnds] try what production will do sooner or later.
 package commandtest

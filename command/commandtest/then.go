@@ -1,11 +1,8 @@
 package commandtest
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 
 	"tidings.example"
@@ -13,191 +10,175 @@ import (
 	"tidings.example/command"
 )
 
-// ThenSucceeded expects one reply, a success with this body.
-func (c *Case[Tx]) ThenSucceeded(want command.Reply) *Case[Tx] {
+// ThenReplied expects that each command was answered with this success.
+func (c *Case[Tx]) ThenReplied(want command.Reply) *Case[Tx] {
 	c.t.Helper()
-	c.thenReplied(want, true, false)
+	c.then(want, "success")
 	return c
 }
 
-// ThenDone expects one reply, a success without a body.
+// ThenDone expects that each command was answered with a success without a body.
 func (c *Case[Tx]) ThenDone() *Case[Tx] {
 	c.t.Helper()
-	if r, ok := c.reply(); ok && (!r.Success || r.Type != command.TypeDone) {
-		c.t.Errorf("the reply is %s, not a success without a body", describe(r))
-	}
+	c.then(nil, "success")
 	return c
 }
 
-// ThenFailed expects one reply, a final failure with this body.
-func (c *Case[Tx]) ThenFailed(want command.Reply) *Case[Tx] {
+// ThenRefused expects that each command was answered with this failure, which is final.
+func (c *Case[Tx]) ThenRefused(want command.Reply) *Case[Tx] {
 	c.t.Helper()
-	c.thenReplied(want, false, false)
+	c.then(want, "failure")
 	return c
 }
 
-// ThenFailedRetryable expects one reply, a failure with this body that may pass.
-func (c *Case[Tx]) ThenFailedRetryable(want command.Reply) *Case[Tx] {
+// ThenFailedForNow expects that each command was answered with this failure, which may pass.
+func (c *Case[Tx]) ThenFailedForNow(want command.Reply) *Case[Tx] {
 	c.t.Helper()
-	c.thenReplied(want, false, true)
-	return c
-}
-
-// ThenProblem expects one reply, a failure without a type of the user's: one of the
-// Failure constants, with a detail that contains a text.
-func (c *Case[Tx]) ThenProblem(failure, detail string) *Case[Tx] {
-	c.t.Helper()
-	r, ok := c.reply()
-	if !ok {
-		return c
-	}
-	if r.Success || r.Failure != failure || !strings.Contains(r.Problem(), detail) {
-		c.t.Errorf("the reply is %s, not a failure %q with %q", describe(r), failure, detail)
-	}
-	return c
-}
-
-// ThenRetried expects that the handler failed with an error that wraps target and
-// is tried again until it passes, or, where nobody waits for a reply, is parked.
-func (c *Case[Tx]) ThenRetried(target error) *Case[Tx] {
-	c.t.Helper()
-	if c.err == nil || !errors.Is(c.err, target) {
-		c.t.Errorf("the handler's error is %v, not %v", c.err, target)
-	}
-	c.err = nil
+	c.then(want, "failure that may pass")
 	return c
 }
 
 // ThenNoReply expects that nothing was answered: the answer comes later, the command
-// waits for a target, or nobody wants to know.
+// waits for what another saga has locked, or nobody wants to know.
 func (c *Case[Tx]) ThenNoReply() *Case[Tx] {
 	c.t.Helper()
-	c.settle()
-	for _, r := range c.Replies() {
-		c.t.Errorf("there is a reply: %s", describe(r))
+	if c.went() && len(c.replies) > 0 {
+		c.t.Errorf("replied:\n%s\nwant no reply", describe(c.replies))
 	}
 	return c
 }
 
-// ThenLocked expects that the saga of the last command has locked these targets of its participant, and no others.
-func (c *Case[Tx]) ThenLocked(targets ...string) *Case[Tx] {
+// ThenFails expects that the handler has failed with an error of this class.
+func (c *Case[Tx]) ThenFails(want Class) *Case[Tx] {
 	c.t.Helper()
-	h := c.last.Headers
-	return c.ThenLockedFor(c.participant, h[command.HeaderSagaType], h[command.HeaderSagaID], targets...)
-}
-
-// ThenLockedFor expects that a saga has locked these targets of a participant, and no others.
-func (c *Case[Tx]) ThenLockedFor(p command.Participant, sagaType, id string, targets ...string) *Case[Tx] {
-	c.t.Helper()
-	var got []string
-	err := c.store.InTx(c.t.Context(), func(ctx context.Context, tx Tx) error {
-		locked, err := c.store.LocksOf(ctx, tx, p.Name, command.Saga{Type: sagaType, ID: id})
-		got = nil
-		for _, target := range locked {
-			got = append(got, target.Name)
-		}
-		return err
-	})
-	if err != nil {
-		c.t.Fatalf("read the locks: %v", err)
-	}
-	want := slices.Sorted(slices.Values(targets))
-	if !slices.Equal(got, want) {
-		c.t.Errorf("saga %s %s has locked %q at %s, not %q", sagaType, id, got, p.Name, want)
+	err := c.err
+	c.err, c.asked = nil, true
+	switch {
+	case err == nil:
+		c.t.Errorf("there was no error, want one that is %s", want)
+	case c.classify(err) != want:
+		c.t.Errorf("the error is %s, want %s: %v", c.classify(err), want, err)
 	}
 	return c
 }
 
-// Replies returns what was answered since the last When, which is several where a saga's end lets others go on.
+// Replies returns what was answered since the last Given or When.
 func (c *Case[Tx]) Replies() []command.Replied {
 	c.t.Helper()
+	c.asked = true
 	var all []command.Replied
-	for _, m := range c.sent {
-		if m.Channel != replies {
-			continue
-		}
-		r, err := command.ParseReply(&m)
+	for i := range c.replies {
+		r, err := command.ParseReply(&c.replies[i])
 		if err != nil {
-			c.t.Fatalf("%v", err)
+			c.t.Fatalf("commandtest: %v", err)
 		}
-		r.Codec = c.participant.Codec
+		r.Codec = c.codecs[r.Participant]
 		all = append(all, r)
 	}
 	return all
 }
 
-// Sent returns what else was sent since the last When: events, commands to others.
-func (c *Case[Tx]) Sent() []tidings.Message {
-	var all []tidings.Message
-	for _, m := range c.sent {
-		if m.Channel != replies {
-			all = append(all, m)
+// Messages returns what else was sent since the last Given or When: events, and commands to others.
+func (c *Case[Tx]) Messages() []tidings.Message { return c.others }
+
+// went reports whether nothing has failed, and fails the test otherwise.
+func (c *Case[Tx]) went() bool {
+	c.t.Helper()
+	c.asked = true
+	if c.err == nil {
+		return true
+	}
+	c.t.Errorf("%s: %v (%s)", strings.TrimSpace(describe(c.sent)), c.err, c.classify(c.err))
+	c.err = nil
+	return false
+}
+
+// settle fails the test for what nobody has asked about.
+func (c *Case[Tx]) settle() {
+	c.t.Helper()
+	asked := c.asked
+	if c.went() && !asked && len(c.replies) > 0 {
+		c.t.Errorf("nobody asked what was replied:\n%s", describe(c.replies))
+	}
+}
+
+// then compares all replies with one; nil is one without a body.
+func (c *Case[Tx]) then(want command.Reply, outcome string) {
+	c.t.Helper()
+	if !c.went() {
+		return
+	}
+	if c.commands > 0 && len(c.replies) != c.commands || len(c.replies) == 0 {
+		c.t.Errorf("%d replies to %d commands:\n%s", len(c.replies), c.commands, describe(c.replies))
+		return
+	}
+	expected := message(want, outcome, c.codecs, c.replies[0].Headers[command.HeaderParticipant])
+	for i := range c.replies {
+		if c.same(&c.replies[i], want, outcome) {
+			continue
 		}
-	}
-	return all
-}
-
-// ThenSent expects that messages of these types were sent besides the reply, in this order.
-func (c *Case[Tx]) ThenSent(types ...string) *Case[Tx] {
-	c.t.Helper()
-	c.settle()
-	var got []string
-	for _, m := range c.Sent() {
-		got = append(got, m.Type)
-	}
-	if !slices.Equal(got, types) {
-		c.t.Errorf("sent %q, not %q", got, types)
-	}
-	return c
-}
-
-// reply returns the one reply.
-func (c *Case[Tx]) reply() (r command.Replied, ok bool) {
-	c.t.Helper()
-	c.settle()
-	all := c.Replies()
-	if len(all) != 1 {
-		c.t.Errorf("there are %d replies, not 1", len(all))
-		return r, false
-	}
-	return all[0], true
-}
-
-func (c *Case[Tx]) thenReplied(want command.Reply, success, retryable bool) {
-	c.t.Helper()
-	r, ok := c.reply()
-	if !ok {
+		c.t.Errorf("replied:\n%s\nwant:\n  %s", describe(c.replies[i:i+1]), expected)
 		return
 	}
-	expected := fmt.Sprintf("a failure of type %s", want.ReplyType())
-	if success {
-		expected = fmt.Sprintf("a success of type %s", want.ReplyType())
+}
+
+// same reports whether a reply is the one that is wanted, after decoding it.
+func (c *Case[Tx]) same(m *tidings.Message, want command.Reply, outcome string) bool {
+	c.t.Helper()
+	if want == nil {
+		return m.Type == command.TypeDone && outcomeOf(m) == outcome
 	}
-	if r.Success != success || r.Retryable != retryable || r.Type != want.ReplyType() {
-		c.t.Errorf("the reply is %s, not %s (retryable: %v)", describe(r), expected, retryable)
-		return
+	if m.Type != want.ReplyType() || outcomeOf(m) != outcome {
+		return false
 	}
 	got := reflect.New(reflect.TypeOf(want))
-	encoding := r.Codec
-	if encoding == nil {
-		encoding = codec.JSON{}
+	if err := codecOf(c.codecs, m.Headers[command.HeaderParticipant]).Decode(m.ContentType, m.Payload, got.Interface()); err != nil {
+		c.t.Errorf("decode reply %s: %v", m.Type, err)
+		return false
 	}
-	if err := encoding.Decode(r.Message.ContentType, r.Message.Payload, got.Interface()); err != nil {
-		c.t.Errorf("the reply cannot be decoded: %v", err)
-		return
-	}
-	if !reflect.DeepEqual(got.Elem().Interface(), want) {
-		c.t.Errorf("the reply is %s, not with %+v", describe(r), want)
-	}
+	return reflect.DeepEqual(got.Elem().Interface(), want)
 }
 
-func describe(r command.Replied) string {
-	kind := "a success"
-	switch {
-	case r.Retryable:
-		kind = "a retryable failure"
-	case !r.Success:
-		kind = "a failure"
+// message describes a reply that is wanted as describe does one that came.
+func message(want command.Reply, outcome string, codecs map[string]codec.Codec, participant string) string {
+	if want == nil {
+		return outcome + " " + command.TypeDone
 	}
-	return fmt.Sprintf("%s of type %s with %s", kind, r.Type, r.Message.Payload)
+	payload, err := codecOf(codecs, participant).Encode(want)
+	if err != nil {
+		return fmt.Sprintf("%s %s that cannot be encoded: %v", outcome, want.ReplyType(), err)
+	}
+	return fmt.Sprintf("%s %s %s", outcome, want.ReplyType(), payload)
+}
+
+func codecOf(codecs map[string]codec.Codec, participant string) codec.Codec {
+	if encoding := codecs[participant]; encoding != nil {
+		return encoding
+	}
+	return codec.JSON{}
+}
+
+// outcomeOf is a reply's outcome in words, "" for what is no reply.
+func outcomeOf(m *tidings.Message) string {
+	outcome := m.Headers[command.HeaderOutcome]
+	if m.Headers[command.HeaderRetryable] == "true" {
+		outcome += " that may pass"
+	}
+	return outcome
+}
+
+// describe returns messages line by line.
+func describe(ms []tidings.Message) string {
+	var lines []string
+	for i := range ms {
+		line := ms[i].Type
+		if outcome := outcomeOf(&ms[i]); outcome != "" {
+			line = outcome + " " + line
+		}
+		if ms[i].Type != command.TypeDone {
+			line += " " + string(ms[i].Payload)
+		}
+		lines = append(lines, "  "+line)
+	}
+	return strings.Join(lines, "\n")
 }

@@ -91,6 +91,7 @@ func (w *world) leave() {
 		p.stop()
 	}
 	if w.kind == "postgres" {
+		w.unread()
 		w.tidings("relay", "drop-log", "--reason", "the test is over")
 	}
 }
@@ -261,6 +262,16 @@ func (w *world) slot() string {
 	return slot
 }
 
+// unread waits until the server has seen that nobody reads from the slot any more.
+func (w *world) unread() {
+	w.Helper()
+	w.until("nobody reads from the slot", func() bool {
+		var active bool
+		w.query(&active, `SELECT active FROM pg_replication_slots WHERE database = current_database()`)
+		return !active
+	})
+}
+
 func dropSlot(w *world) {
 	slot := w.slot()
 	w.until("the slot is gone", func() bool {
@@ -275,6 +286,7 @@ func dropSlotOfStopped(w *world) {
 		p.stop()
 	}
 	w.pass(time.Second) // rows that no relay has read
+	w.unread()
 	w.exec(`SELECT pg_drop_replication_slot($1)`, w.slot())
 	w.pass(time.Second)
 	w.relays[0].start()

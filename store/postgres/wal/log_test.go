@@ -2,10 +2,12 @@ package wal_test
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"tidings.example/internal/servertest"
 	"tidings.example/outbox"
@@ -108,7 +110,13 @@ func TestLog(t *testing.T) {
 				return nil
 			},
 			Lose: func(ctx context.Context) error {
-				_, err := db.Pool().Exec(ctx, `SELECT pg_drop_replication_slot($1)`, slot)
+				// The server takes a moment to see that the reader has gone.
+				var err error
+				until(t, "the slot is dropped", func() bool {
+					_, err = db.Pool().Exec(ctx, `SELECT pg_drop_replication_slot($1)`, slot)
+					var server *pgconn.PgError
+					return !errors.As(err, &server) || server.Code != "55006"
+				})
 				return err
 			},
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"tidings.example"
 	"tidings.example/codec"
@@ -34,31 +35,30 @@ type Case[Tx any] struct {
 	t    testing.TB
 	db   Database[Tx]
 	recv *command.Receiver[Tx]
-	// pending is what the running transaction has appended; replies and others
-	// are what was committed since the last When.
-	pending, replies, others []tidings.Message
-	// sent is what the last When has sent; err is its failure, until it is looked at.
-	sent []tidings.Message
-	err  error
-	// commands is how many of sent are answered.
-	commands int
-	// codecs are those of participants, by name.
+	// codecs are those of the participants, by name.
 	codecs map[string]codec.Codec
-	// asked is set once the test has looked at the replies.
+	// pending is what the running transaction has appended; of what has been
+	// committed since the last Given or When, replies are the replies and others the rest.
+	pending, replies, others []tidings.Message
+	// sent are the messages of the last Given or When, commands counts those that are commands and were not rolled back on purpose.
+	sent     []tidings.Message
+	commands int
+	// err is the failure of the last When. asked is set when the test has looked at
+	// how it went.
+	err   error
 	asked bool
 }
 
-// New begins a test. A failure, or a reply, that the test has not asked about by its end, or by
-// the next When, fails it.
+// New begins a test. A failure or a reply that the test has not asked about by its end fails it.
 func New[Tx any](t testing.TB, db Database[Tx]) *Case[Tx] {
 	t.Helper()
-	c := &Case[Tx]{t: t, db: db, asked: true, codecs: map[string]codec.Codec{}}
+	c := &Case[Tx]{t: t, db: db, codecs: map[string]codec.Codec{}, asked: true}
 	t.Cleanup(c.settle)
 	return c
 }
 
-// Outbox is what the receiver, and the code under test, append to. What is appended in a
-// transaction counts once it commits.
+// Outbox is what the code under test sends through, its receiver too. What is appended
+// in a transaction counts once it commits.
 func (c *Case[Tx]) Outbox() *outbox.Outbox[Tx] { return outbox.New[Tx](recorder[Tx]{c}, 0) }
 
 type recorder[Tx any] struct{ c *Case[Tx] }
@@ -68,7 +68,7 @@ func (r recorder[Tx]) Insert(_ context.Context, _ Tx, ms []tidings.Message) erro
 	return nil
 }
 
-// Receiver sets whose handlers get the commands. It must append to [Case.Outbox].
+// Receiver sets whose handlers get the commands. It answers through [Case.Outbox].
 func (c *Case[Tx]) Receiver(r *command.Receiver[Tx]) *Case[Tx] {
 	c.t.Helper()
 	if err := r.Err(); err != nil {
@@ -78,19 +78,24 @@ func (c *Case[Tx]) Receiver(r *command.Receiver[Tx]) *Case[Tx] {
 	return c
 }
 
-// deliver hands one message over, as an inbox does, in a transaction that ends with end.
+// deliver hands one message over, as an inbox does.
 func (c *Case[Tx]) deliver(m *tidings.Message, end error) error {
 	c.t.Helper()
 	if c.recv == nil {
 		c.t.Fatalf("no receiver: call Receiver first")
 	}
+	m.Time = time.Now().UTC().Truncate(time.Microsecond)
 	return c.transact(end, func(ctx context.Context, tx Tx) error {
 		return c.recv.Handle(tidings.WithCause(ctx, m), tx, m)
 	})
 }
 
+// errRolledBack ends transactions that are to be tried again.
+var errRolledBack = errors.New("rolled back by commandtest")
+
 // transact runs fn in a transaction that ends with the error end, unless fn fails.
 func (c *Case[Tx]) transact(end error, fn func(ctx context.Context, tx Tx) error) error {
+	c.pending = nil
 	err := c.db.InTx(c.t.Context(), func(ctx context.Context, tx Tx) error {
 		c.pending = nil
 		if err := recovered(func() error { return fn(ctx, tx) }); err != nil {
@@ -99,37 +104,48 @@ func (c *Case[Tx]) transact(end error, fn func(ctx context.Context, tx Tx) error
 		return end
 	})
 	if err == nil {
-		c.commit()
+		for _, m := range c.pending {
+			if m.Channel == replies {
+				c.replies = append(c.replies, m)
+			} else {
+				c.others = append(c.others, m)
+			}
+		}
 	}
 	c.pending = nil
 	return err
 }
 
-func (c *Case[Tx]) commit() {
-	for _, m := range c.pending {
-		if m.Channel == replies {
-			c.replies = append(c.replies, m)
-		} else {
-			c.others = append(c.others, m)
-		}
-	}
-}
-
-// errRolledBack ends transactions that are to be tried again.
-var errRolledBack = errors.New("rolled back by commandtest")
-
 // recovered calls fn; a panic becomes an error, as in an inbox.
 func recovered(fn func() error) (err error) {
+	finished := false
 	defer func() {
+		if finished {
+			return
+		}
 		// A test that was ended by the handler has nothing to recover from.
 		if value := recover(); value != nil {
 			err = fmt.Errorf("handler panicked: %v", value)
 		}
 	}()
-	return fn()
+	err = fn()
+	finished = true
+	return err
 }
 
-// classify says what an inbox does about an error.
+// A Class is what an inbox does about an error of a handler.
+type Class string
+
+// The classes of errors. A command that fails for good is answered with command.FailureRejected.
+const (
+	// Transient errors are tried again until they pass.
+	Transient Class = "transient"
+	// Permanent ones fail at once, for good.
+	Permanent Class = "permanent"
+	// Limited ones are tried some times; then they fail for good.
+	Limited Class = "limited"
+)
+
 func (c *Case[Tx]) classify(err error) Class {
 	known, _ := c.db.(interface{ Transient(error) bool })
 	switch {

@@ -2,166 +2,183 @@ package commandtest
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 
 	"tidings.example"
+	"tidings.example/codec"
 	"tidings.example/command"
 )
 
-// Class says what an inbox does about an error.
-type Class string
-
-// The classes of errors. In the end the participant answers with [command.FailureRejected].
-const (
-	// Permanent: it is answered at once.
-	Permanent Class = "permanent"
-	// Transient: the command is tried until it succeeds.
-	Transient Class = "transient"
-	// Limited: it is tried as often as the inbox is told to. Panics are Limited.
-	Limited Class = "limited"
-)
-
-// ThenDone demands that the last When was answered with a success without a
-// body, as often as it was sent; so do the other demands for replies. After [Case.WhenEnds] and
-// [Case.WhenDone] there must be one reply or more, all alike.
-func (c *Case[Tx]) ThenDone() *Case[Tx] { c.t.Helper(); return c.then(command.Done()) }
-
-// ThenReplied demands a success with this reply.
-func (c *Case[Tx]) ThenReplied(r command.Reply) *Case[Tx] {
+// ThenReplied expects that each command was answered with this success.
+func (c *Case[Tx]) ThenReplied(want command.Reply) *Case[Tx] {
 	c.t.Helper()
-	return c.then(command.Succeed(r))
+	c.then(want, "success")
+	return c
 }
 
-// ThenRefused demands a failure with this reply.
-func (c *Case[Tx]) ThenRefused(r command.Reply) *Case[Tx] {
+// ThenDone expects that each command was answered with a success without a body.
+func (c *Case[Tx]) ThenDone() *Case[Tx] {
 	c.t.Helper()
-	return c.then(command.Fail(r))
+	c.then(nil, "success")
+	return c
 }
 
-// ThenFailedForNow demands a failure with this reply that may pass.
-func (c *Case[Tx]) ThenFailedForNow(r command.Reply) *Case[Tx] {
+// ThenRefused expects that each command was answered with this failure, which is final.
+func (c *Case[Tx]) ThenRefused(want command.Reply) *Case[Tx] {
 	c.t.Helper()
-	return c.then(command.FailRetryable(r))
+	c.then(want, "failure")
+	return c
 }
 
-// ThenNoReply demands that the last When was handled and not answered: the command was put off, or waits for a lock,
-// or nobody wants a reply.
+// ThenFailedForNow expects that each command was answered with this failure, which may pass.
+func (c *Case[Tx]) ThenFailedForNow(want command.Reply) *Case[Tx] {
+	c.t.Helper()
+	c.then(want, "failure that may pass")
+	return c
+}
+
+// ThenNoReply expects that nothing was answered: the answer comes later, the command
+// waits for what another saga has locked, or nobody wants to know.
 func (c *Case[Tx]) ThenNoReply() *Case[Tx] {
 	c.t.Helper()
-	if c.look() && len(c.replies) > 0 {
-		c.t.Errorf("replied:\n%swant no reply", describe(c.replies))
+	if c.went() && len(c.replies) > 0 {
+		c.t.Errorf("replied:\n%s\nwant no reply", describe(c.replies))
 	}
 	return c
 }
 
-// ThenFails demands that the handler has failed with an error of this class, and
-// returns the error. What it has done is rolled back.
-func (c *Case[Tx]) ThenFails(class Class) error {
+// ThenFails expects that the handler has failed with an error of this class.
+func (c *Case[Tx]) ThenFails(want Class) *Case[Tx] {
 	c.t.Helper()
 	err := c.err
 	c.err, c.asked = nil, true
 	switch {
 	case err == nil:
-		c.t.Errorf("handled without an error, want one that is %s; replied:\n%s", class, describe(c.replies))
-	case c.classify(err) != class:
-		c.t.Errorf("failed with an error that is %s, want %s: %v", c.classify(err), class, err)
-	}
-	return err
-}
-
-// Replies are those to the last When.
-func (c *Case[Tx]) Replies() []command.Replied {
-	c.t.Helper()
-	c.look()
-	all := make([]command.Replied, len(c.replies))
-	for i := range c.replies {
-		var err error
-		if all[i], err = command.ParseReply(&c.replies[i]); err != nil {
-			c.t.Fatalf("commandtest: %v", err)
-		}
-	}
-	return all
-}
-
-// Messages are what the last When has published besides replies.
-func (c *Case[Tx]) Messages() []tidings.Message { return c.others }
-
-// then compares the replies with an answer.
-func (c *Case[Tx]) then(a command.Answer) *Case[Tx] {
-	c.t.Helper()
-	if !c.look() {
-		return c
-	}
-	if n := len(c.replies); n == 0 || c.commands > 0 && n != c.commands {
-		c.t.Errorf("%d replies to %d commands:\n%s", n, c.commands, describe(c.replies))
-		return c
-	}
-	for i := range c.replies {
-		got := &c.replies[i]
-		want, err := a.Message(c.asker(got))
-		if err != nil {
-			c.t.Fatalf("commandtest: %v", err)
-		}
-		if !equal(got, &want) {
-			c.t.Errorf("replied:\n%swant:\n%s", describe(c.replies[i:i+1]), describe([]tidings.Message{want}))
-		}
+		c.t.Errorf("there was no error, want one that is %s", want)
+	case c.classify(err) != want:
+		c.t.Errorf("the error is %s, want %s: %v", c.classify(err), want, err)
 	}
 	return c
 }
 
-// asker is a command of the kind that a reply answers.
-func (c *Case[Tx]) asker(reply *tidings.Message) (command.Participant, *tidings.Message) {
-	name := reply.Headers[command.HeaderParticipant]
-	return command.Participant{Name: name, Codec: c.codecs[name]}, &tidings.Message{Headers: tidings.Headers{
-		command.HeaderReplyChannel: replies, command.HeaderCommandID: reply.Headers[command.HeaderCommandID]}}
-}
-
-// look reports whether the last When has succeeded; what it has replied counts as looked at.
-func (c *Case[Tx]) look() bool {
+// Replies returns what was answered since the last Given or When.
+func (c *Case[Tx]) Replies() []command.Replied {
 	c.t.Helper()
 	c.asked = true
-	if c.err != nil {
-		c.t.Errorf("%s: %v (%s)", strings.TrimSpace(describe(c.sent)), c.err, c.classify(c.err))
-		c.err = nil
-		return false
+	var all []command.Replied
+	for i := range c.replies {
+		r, err := command.ParseReply(&c.replies[i])
+		if err != nil {
+			c.t.Fatalf("commandtest: %v", err)
+		}
+		r.Codec = c.codecs[r.Participant]
+		all = append(all, r)
 	}
-	return true
+	return all
 }
 
-// settle reports what the test has not asked about.
+// Messages returns what else was sent since the last Given or When: events, and commands to others.
+func (c *Case[Tx]) Messages() []tidings.Message { return c.others }
+
+// went reports whether nothing has failed, and fails the test otherwise.
+func (c *Case[Tx]) went() bool {
+	c.t.Helper()
+	c.asked = true
+	if c.err == nil {
+		return true
+	}
+	c.t.Errorf("%s: %v (%s)", strings.TrimSpace(describe(c.sent)), c.err, c.classify(c.err))
+	c.err = nil
+	return false
+}
+
+// settle fails the test for what nobody has asked about.
 func (c *Case[Tx]) settle() {
 	c.t.Helper()
-	switch {
-	case c.err != nil:
-		c.look()
-	case !c.asked && len(c.replies) > 0:
+	asked := c.asked
+	if c.went() && !asked && len(c.replies) > 0 {
 		c.t.Errorf("nobody asked what was replied:\n%s", describe(c.replies))
 	}
-	c.asked = true
 }
 
-func equal(a, b *tidings.Message) bool {
-	for _, name := range []string{command.HeaderOutcome, command.HeaderRetryable, command.HeaderFailure} {
-		if a.Headers[name] != b.Headers[name] {
-			return false
-		}
+// then compares all replies with one; nil is one without a body.
+func (c *Case[Tx]) then(want command.Reply, outcome string) {
+	c.t.Helper()
+	if !c.went() {
+		return
 	}
-	return a.Type == b.Type && string(a.Payload) == string(b.Payload)
+	if c.commands > 0 && len(c.replies) != c.commands || len(c.replies) == 0 {
+		c.t.Errorf("%d replies to %d commands:\n%s", len(c.replies), c.commands, describe(c.replies))
+		return
+	}
+	expected := message(want, outcome, c.codecs, c.replies[0].Headers[command.HeaderParticipant])
+	for i := range c.replies {
+		if c.same(&c.replies[i], want, outcome) {
+			continue
+		}
+		c.t.Errorf("replied:\n%s\nwant:\n  %s", describe(c.replies[i:i+1]), expected)
+		return
+	}
 }
 
-// describe is messages, one line each.
+// same reports whether a reply is the one that is wanted, after decoding it.
+func (c *Case[Tx]) same(m *tidings.Message, want command.Reply, outcome string) bool {
+	c.t.Helper()
+	if want == nil {
+		return m.Type == command.TypeDone && outcomeOf(m) == outcome
+	}
+	if m.Type != want.ReplyType() || outcomeOf(m) != outcome {
+		return false
+	}
+	got := reflect.New(reflect.TypeOf(want))
+	if err := codecOf(c.codecs, m.Headers[command.HeaderParticipant]).Decode(m.ContentType, m.Payload, got.Interface()); err != nil {
+		c.t.Errorf("decode reply %s: %v", m.Type, err)
+		return false
+	}
+	return reflect.DeepEqual(got.Elem().Interface(), want)
+}
+
+// message describes a reply that is wanted as describe does one that came.
+func message(want command.Reply, outcome string, codecs map[string]codec.Codec, participant string) string {
+	if want == nil {
+		return outcome + " " + command.TypeDone
+	}
+	payload, err := codecOf(codecs, participant).Encode(want)
+	if err != nil {
+		return fmt.Sprintf("%s %s that cannot be encoded: %v", outcome, want.ReplyType(), err)
+	}
+	return fmt.Sprintf("%s %s %s", outcome, want.ReplyType(), payload)
+}
+
+func codecOf(codecs map[string]codec.Codec, participant string) codec.Codec {
+	if encoding := codecs[participant]; encoding != nil {
+		return encoding
+	}
+	return codec.JSON{}
+}
+
+// outcomeOf is a reply's outcome in words, "" for what is no reply.
+func outcomeOf(m *tidings.Message) string {
+	outcome := m.Headers[command.HeaderOutcome]
+	if m.Headers[command.HeaderRetryable] == "true" {
+		outcome += " that may pass"
+	}
+	return outcome
+}
+
+// describe returns messages line by line.
 func describe(ms []tidings.Message) string {
-	if len(ms) == 0 {
-		return "  nothing\n"
-	}
-	var b strings.Builder
+	var lines []string
 	for i := range ms {
-		m := &ms[i]
-		what := m.Headers[command.HeaderOutcome]
-		if m.Headers[command.HeaderRetryable] == "true" {
-			what += " that may pass"
+		line := ms[i].Type
+		if outcome := outcomeOf(&ms[i]); outcome != "" {
+			line = outcome + " " + line
 		}
-		fmt.Fprintf(&b, "  %s %s\n", strings.TrimSpace(what+" "+m.Type), m.Payload)
+		if ms[i].Type != command.TypeDone {
+			line += " " + string(ms[i].Payload)
+		}
+		lines = append(lines, "  "+line)
 	}
-	return b.String()
+	return strings.Join(lines, "\n")
 }

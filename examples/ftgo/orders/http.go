@@ -23,9 +23,9 @@ func (s *orders) routes(r *web.Routes) http.Handler {
 }
 
 func (s *orders) post(w http.ResponseWriter, r *http.Request) error {
-	var consumer, restaurant string
+	var d CreateOrder
 	var items []*messages.LineItem
-	err := web.ReadObject(w, r, web.ID("consumerId", &consumer), web.ID("restaurantId", &restaurant),
+	err := web.ReadObject(w, r, web.ID("consumerId", &d.ConsumerID), web.ID("restaurantId", &d.RestaurantID),
 		web.List("lineItems", maxLineItems, func() []web.Member {
 			i := &messages.LineItem{}
 			items = append(items, i)
@@ -34,17 +34,40 @@ func (s *orders) post(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	lines := make([]messages.LineItem, len(items))
-	for i, item := range items {
-		lines[i] = *item
+	for _, item := range items {
+		d.LineItems = append(d.LineItems, *item)
 	}
-	id, err := s.create(r.Context(), consumer, restaurant, lines)
-	if err != nil {
+	if d.Key, err = idempotencyKey(r); err != nil {
+		return err
+	}
+	id, err := s.create(r.Context(), d)
+	switch {
+	case errors.Is(err, errOtherOrder):
+		return web.NewProblem(http.StatusUnprocessableEntity, "%v: choose a new one for each order", errOtherOrder)
+	case err != nil:
 		return err
 	}
 	w.Header().Set("Location", "/orders/"+id)
 	web.WriteJSON(w, http.StatusCreated, map[string]string{"orderId": id})
 	return nil
+}
+
+// idempotencyKey returns the key under which a client may repeat its request,
+// empty for none. It may be in quotes.
+func idempotencyKey(r *http.Request) (string, error) {
+	const name = "Idempotency-Key"
+	given := r.Header.Values(name)
+	if len(given) == 0 {
+		return "", nil
+	}
+	key := given[0]
+	if len(key) > 1 && key[0] == '"' && key[len(key)-1] == '"' {
+		key = key[1 : len(key)-1]
+	}
+	if len(given) > 1 || !web.ValidID(key) {
+		return "", web.BadField(name, "must be there once, with 1 to 64 letters, digits, '.', '_' or '-'")
+	}
+	return key, nil
 }
 
 func (s *orders) get(w http.ResponseWriter, r *http.Request) error {

@@ -3,12 +3,10 @@
 package orders
 
 import (
-	"context"
 	"database/sql"
 	"embed"
 	"fmt"
 
-	"tidings.example"
 	"tidings.example/examples/ftgo/messages"
 	"tidings.example/examples/shared/money"
 	"tidings.example/examples/shared/sqldb"
@@ -76,19 +74,4 @@ func newOrders(db sqldb.DB, names messages.Names) *orders {
 	s := &orders{store: store{db}}
 	s.createOrder = defineCreateOrder(s.store, names)
 	return s
-}
-
-// create creates an order. Its row, the saga that validates it, and the commands that the saga sends at once are
-// one transaction.
-func (s *orders) create(ctx context.Context, consumer, restaurant string, items []messages.LineItem) (id string, err error) {
-	id = tidings.NewID()
-	err = s.store.db.InTx(ctx, func(tx *sql.Tx) error {
-		_, err := saga.Start(ctx, tx, s.sagas, s.createOrder, id,
-			CreateOrder{OrderID: id, ConsumerID: consumer, RestaurantID: restaurant, LineItems: items})
-		return err
-	})
-	if err != nil {
-		return "", fmt.Errorf("create order: %w", err)
-	}
-	return id, nil
 }

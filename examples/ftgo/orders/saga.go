@@ -16,6 +16,7 @@ type CreateOrder struct {
 	ConsumerID   string              `json:"consumerId"`
 	RestaurantID string              `json:"restaurantId"`
 	LineItems    []messages.LineItem `json:"lineItems"`
+	Key          string              `json:"idempotencyKey,omitempty"`
 
 	SpendingLimit *money.Money `json:"spendingLimit,omitempty"`
 	OrderTotal    *money.Money `json:"orderTotal,omitempty"`
@@ -50,7 +51,7 @@ func defineCreateOrder(s store, names messages.Names) *saga.Definition[CreateOrd
 }
 
 func (s store) createPending(ctx context.Context, tx *sql.Tx, d *CreateOrder) error {
-	return s.insert(ctx, tx, &Order{ID: d.OrderID, ConsumerID: d.ConsumerID, RestaurantID: d.RestaurantID, LineItems: d.LineItems, State: Pending})
+	return s.insert(ctx, tx, &Order{ID: d.OrderID, ConsumerID: d.ConsumerID, RestaurantID: d.RestaurantID, LineItems: d.LineItems, State: Pending}, d.Key)
 }
 
 func (s store) approve(ctx context.Context, tx *sql.Tx, d *CreateOrder) error {

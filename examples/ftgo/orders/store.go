@@ -13,9 +13,10 @@ import (
 )
 
 const (
-	insertOrder = `INSERT INTO orders (order_id, consumer_id, restaurant_id, line_items, state) VALUES (?, ?, ?, ?, ?)`
+	insertOrder = `INSERT INTO orders (order_id, consumer_id, restaurant_id, line_items, state, idempotency_key) VALUES (?, ?, ?, ?, ?, ?)`
 	settleOrder = `UPDATE orders SET state = ?, total_cents = ?, reason = ? WHERE order_id = ? AND state = 'PENDING'`
 	selectOrder = `SELECT order_id, consumer_id, restaurant_id, line_items, state, total_cents, reason FROM orders WHERE order_id = ?`
+	selectByKey = `SELECT order_id, consumer_id, restaurant_id, line_items, state, total_cents, reason FROM orders WHERE idempotency_key = ?`
 	listOrders  = `SELECT order_id, consumer_id, restaurant_id, line_items, state, total_cents, reason FROM orders
 		WHERE order_id < ? ORDER BY order_id DESC LIMIT ?`
 )
@@ -23,10 +24,12 @@ const (
 // store is the service's table. Ids grow with time, so their order is that of creation.
 type store struct{ db sqldb.DB }
 
-func (s store) insert(ctx context.Context, tx *sql.Tx, o *Order) error {
+// insert inserts an order; key may be empty.
+func (s store) insert(ctx context.Context, tx *sql.Tx, o *Order, key string) error {
 	items, err := json.Marshal(o.LineItems)
 	if err == nil {
-		err = sqldb.MustChange(tx.ExecContext(ctx, s.db.Bind(insertOrder), o.ID, o.ConsumerID, o.RestaurantID, string(items), o.State))
+		err = sqldb.MustChange(tx.ExecContext(ctx, s.db.Bind(insertOrder), o.ID, o.ConsumerID, o.RestaurantID, string(items), o.State,
+			sql.NullString{String: key, Valid: key != ""}))
 	}
 	if err != nil {
 		return fmt.Errorf("insert order: %w", err)
@@ -49,6 +52,11 @@ func (s store) settle(ctx context.Context, tx *sql.Tx, id string, state State, t
 // get returns an order; the error matches sql.ErrNoRows where there is none.
 func (s store) get(ctx context.Context, id string) (Order, error) {
 	return scan(s.db.SQL.QueryRowContext(ctx, s.db.Bind(selectOrder), id))
+}
+
+// byKey returns the order of the request with an idempotency key; the error matches sql.ErrNoRows where there is none.
+func (s store) byKey(ctx context.Context, key string) (Order, error) {
+	return scan(s.db.SQL.QueryRowContext(ctx, s.db.Bind(selectByKey), key))
 }
 
 // list returns the orders of a page and, if there are more, one of them.

@@ -8,6 +8,7 @@ CREATE TABLE IF NOT EXISTS orders (
     state         varchar(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     total_cents   bigint,
     reason        varchar(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL DEFAULT '',
+    idempotency_key varchar(64) CHARACTER SET ascii COLLATE ascii_bin UNIQUE, -- of the request, if it had one
     CHECK (state IN ('PENDING', 'VALIDATED', 'REJECTED') AND (state = 'REJECTED') = (reason <> '')),
     CHECK (state <> 'VALIDATED' OR total_cents IS NOT NULL)
 ) ENGINE = InnoDB;

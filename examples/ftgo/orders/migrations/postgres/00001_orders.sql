@@ -8,6 +8,7 @@ CREATE TABLE IF NOT EXISTS orders (
     state         text   NOT NULL,
     total_cents   bigint,
     reason        text   NOT NULL DEFAULT '',
+    idempotency_key text COLLATE "C" UNIQUE, -- of the request, if it had one
     CHECK (state IN ('PENDING', 'VALIDATED', 'REJECTED') AND (state = 'REJECTED') = (reason <> '')),
     CHECK (state <> 'VALIDATED' OR total_cents IS NOT NULL)
 );

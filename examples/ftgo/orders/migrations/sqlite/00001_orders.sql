@@ -8,6 +8,7 @@ CREATE TABLE IF NOT EXISTS orders (
     state         TEXT    NOT NULL,
     total_cents   INTEGER,
     reason        TEXT    NOT NULL DEFAULT '',
+    idempotency_key TEXT UNIQUE, -- of the request, if it had one
     CHECK (state IN ('PENDING', 'VALIDATED', 'REJECTED') AND (state = 'REJECTED') = (reason <> '')),
     CHECK (state <> 'VALIDATED' OR total_cents IS NOT NULL)
 ) WITHOUT ROWID;

@@ -118,8 +118,8 @@ func settleOrders(t *testing.T, r *running, n int, disturb func()) {
 		}
 	}
 	// Requests that were repeated have made no second order.
-	if all := r.Get("/orders?limit=1000")["orders"].([]any); len(all) != n {
-		t.Errorf("there are %d orders, want %d", len(all), n)
+	if all := r.Get("/orders?limit=1000")["orders"].([]any); len(all) != len(m.want) {
+		t.Errorf("there are %d orders, want %d", len(all), len(m.want))
 	}
 	// What has settled stays as it is: nothing that comes late changes it.
 	for id, want := range m.want {

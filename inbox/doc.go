@@ -20,7 +20,9 @@
 // Messages of one lane are handled one after the other in the order in which
 // they arrive; different lanes at the same time. A message that cannot be
 // handled is parked: stored whole, with later ones of its key behind it, until
-// somebody retries or discards it (package admin). docs/formats/inbox.md
+// somebody retries or discards it (package admin). [Config].GiveUp can settle one that the
+// handler failed at instead, in the transaction that records it: package command
+// tells the sender. docs/formats/inbox.md
 // describes the records.
 //
 // The package does no I/O of its own: a [Storage] keeps the records, a

@@ -23,6 +23,7 @@ func commandTests[Tx any]() []testCase[Tx] {
 		{name: "of two that look for a lock one waits", run: testLockAbsence[Tx], twoWriters: true},
 		{name: "one of many gets the lock", run: testLockRace[Tx]},
 		{name: "commands wait in order", run: testAsideOrder[Tx]},
+		{name: "the commands of one saga are found among those that wait", run: testAsideOf[Tx]},
 		{name: "none is overtaken or forgotten while locks come and go", run: testAsideRace[Tx]},
 		{name: "an answer is remembered", run: testAnswer[Tx]},
 		{name: "old answers are forgotten", run: testAnswerForget[Tx]},

@@ -47,7 +47,7 @@ func creditRefused(d *CreateOrder, refused CreditRefused) { d.Limit = refused.Li
 // An order is created PENDING, and approved when its credit is reserved; else it is cancelled.
 var createsOrder = saga.Define("create-order",
 	saga.Local("create", setState("PENDING"), saga.UndoLocally(setState("CANCELLED"))),
-	saga.Invoke("reserve-credit", customers, reserveCredit, saga.OnReply(creditRefused)),
+	saga.Invoke("reserve-credit", customers, reserveCredit, saga.OnReply(creditRefused)).AsPivot(),
 	saga.Local("approve", setState("APPROVED")))
 
 func Example() {

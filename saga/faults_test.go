@@ -332,6 +332,28 @@ func TestSkipWithAReply(t *testing.T) {
 	}
 }
 
+// TestRetention: sagas that have ended are removed in time, children after their parents.
+func TestRetention(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.retention = time.Millisecond
+	child := saga.Define("child", saga.Local("create", create, saga.UndoLocally(cancel)))
+	def := saga.Define("parent", saga.Sub("child", child, func(d *order) order { return *d }), saga.Invoke("charge", bank, askMoney))
+	m := w.manager(def, child)
+	w.run(m, w.relay(w.orders, "orders"))
+	start(w, m, def, "1", orderOf("1", "ada"))
+	parent, below := saga.Ref{Type: "parent", ID: "1"}, saga.Ref{Type: "child", ID: "1/child"}
+	w.until("the child to be looked at", func() bool {
+		r, err := w.orders.Sagas().Get(t.Context(), below)
+		return err == nil && r != nil && r.Wake.After(time.Now().Add(time.Minute))
+	})
+	w.participants()
+	w.until("the parent to be removed", func() bool { return w.state(parent) == "" && w.others.Get("charged/1") == "I" })
+	if w.journal(parent) != "" || w.state(below) != machine.Completed {
+		t.Errorf("journal %q, child %s", w.journal(parent), w.state(below))
+	}
+}
+
 // TestUndoIsRefusedAtFirst: the participant remembers its refusal of a repeatable
 // command; the next attempt must be another command, or it would be refused for ever.
 func TestUndoIsRefusedAtFirst(t *testing.T) {

@@ -38,6 +38,9 @@ type Config[Tx any] struct {
 
 	// Concurrency and BatchSize are those of the inbox. Defaults 16 and 32.
 	Concurrency, BatchSize int
+	// Retention is how long a saga is kept after its end, with its journal. Then its id may be
+	// used again, and replies that come yet are those of an unknown saga. Default: for ever.
+	Retention time.Duration
 	// Poll is the longest time between two looks at the database for sagas
 	// that are due: how late a timeout may be noticed that another process has set. Default 1 s.
 	Poll time.Duration
@@ -121,6 +124,8 @@ func (c *Config[Tx]) complete() error {
 		return errors.New("the field Broker is missing")
 	case len(c.Definitions) == 0:
 		return errors.New("the field Definitions is empty: name at least one saga")
+	case c.Retention < 0:
+		return fmt.Errorf("the field Retention is %s, less than 0", c.Retention)
 	case c.Poll < 0:
 		return fmt.Errorf("the field Poll is %s, less than 0", c.Poll)
 	}

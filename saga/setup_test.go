@@ -63,6 +63,8 @@ type world struct {
 	now    func() time.Time
 
 	observer saga.Observer
+	// retention is how long sagas are kept that have ended; 0 for ever.
+	retention time.Duration
 
 	mu     sync.Mutex
 	refuse map[string]string // customers whose reservation is refused, and why
@@ -77,7 +79,7 @@ func newWorld(t *testing.T) *world {
 func (w *world) manager(definitions ...saga.AnyDefinition) *saga.Manager[*memory.Tx] {
 	w.t.Helper()
 	m, err := saga.New(saga.Config[*memory.Tx]{Name: "orders", Store: w.orders.Sagas(), Outbox: w.orders.Outbox(), Inbox: w.orders.Inbox(),
-		Broker: w.broker, Definitions: definitions, Now: w.now, Observer: w.observer, Poll: 10 * time.Millisecond})
+		Broker: w.broker, Definitions: definitions, Now: w.now, Observer: w.observer, Retention: w.retention, Poll: 10 * time.Millisecond})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -29,6 +29,9 @@ type Store[Tx any] interface {
 	// Save stores a saga that was loaded as r.Version, as the next version, which it sets in r,
 	// and adds to its journal; ErrConflict where that is not its version any more.
 	Save(ctx context.Context, tx Tx, r *Record, journal []machine.Entry) error
+	// Remove removes a saga that was loaded as r.Version, and its journal; ErrConflict
+	// where that is not its version any more.
+	Remove(ctx context.Context, tx Tx, r *Record) error
 	// Due returns up to limit sagas whose Wake is not after now, oldest first, and
 	// keeps other transactions' Due from returning the same until tx ends, where the database can.
 	Due(ctx context.Context, tx Tx, now time.Time, limit int) ([]Record, error)

@@ -153,6 +153,9 @@ func (u *unit[Tx]) saveOne(ctx context.Context, o *open) error {
 		return err
 	}
 	o.Changed, o.Wake = u.at, machine.Next(o.plan, &o.state.Instance)
+	if kept := u.m.cfg.Retention; kept > 0 && o.state.State.Ended() {
+		o.Wake = o.Ended.Add(kept)
+	}
 	o.describe(o.plan, &o.state.Instance)
 	u.m.wakeSoon(u.at, o.Wake)
 	if !o.created {

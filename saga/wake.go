@@ -130,6 +130,9 @@ func (w *wakes[Tx]) wake(ctx context.Context, u *unit[Tx], r *Record) error {
 		// Another saga of this transaction has had something to do with it.
 		return nil
 	}
+	if r.State.Ended() {
+		return w.m.remove(ctx, u, r)
+	}
 	o, err := u.take(r)
 	if err != nil {
 		return err

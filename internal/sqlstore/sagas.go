@@ -39,7 +39,7 @@ const undo = "`undo`"
 // sagaText are the statements about sagas.
 type sagaText struct {
 	insert, journal                                         insertion
-	load, save, due, next, define, fingerprints, unfinished string
+	load, save, due, remove, forget, next, define, fingerprints, unfinished string
 }
 
 func (d *Dialect) sagaText() *sagaText {
@@ -53,6 +53,8 @@ func (d *Dialect) sagaText() *sagaText {
 	instance = ?, request = ?, wake_at = @at, started_at = @at, changed_at = @at, ended_at = @at
 	WHERE saga_type = ? AND id = ? AND version = ?`),
 		due: d.kept(`SELECT ` + sagaColumns + ` FROM tidings_saga @index(tidings_saga_wake) WHERE wake_at <= @at ORDER BY wake_at LIMIT ? @skip`),
+		remove: d.text(`DELETE FROM tidings_saga WHERE saga_type = ? AND id = ? AND version = ?`),
+		forget: d.text(`DELETE FROM tidings_saga_journal WHERE saga_type = ? AND saga_id = ?`),
 		// One row, by the index.
 		next: d.kept(`SELECT micros(wake_at) FROM tidings_saga @index(tidings_saga_wake) WHERE wake_at IS NOT NULL ORDER BY wake_at LIMIT 1`),
 		define: d.text(`INSERT INTO tidings_saga_plan (saga_type, fingerprint, plan, seen_at) VALUES (?, ?, ?, @at)`) +
@@ -144,6 +146,21 @@ func (s *Sagas) Save(ctx context.Context, tx *sql.Tx, r *saga.Record, journal []
 		return fmt.Errorf("save saga %s %q: %w", r.Type, r.ID, err)
 	}
 	r.Version++
+	return nil
+}
+
+// Remove removes a saga and its journal.
+func (s *Sagas) Remove(ctx context.Context, tx *sql.Tx, r *saga.Record) error {
+	n, err := affected(ctx, tx, s.text.remove, r.Type, r.ID, r.Version)
+	if err == nil && n == 0 {
+		err = saga.ErrConflict
+	}
+	if err == nil {
+		_, err = tx.ExecContext(ctx, s.text.forget, r.Type, r.ID)
+	}
+	if err != nil {
+		return fmt.Errorf("remove saga %s %q: %w", r.Type, r.ID, err)
+	}
 	return nil
 }
 

@@ -88,6 +88,23 @@ func (s *Sagas) Save(ctx context.Context, tx *Tx, r *saga.Record, journal []mach
 	return cmp.Or(err, failed)
 }
 
+// Remove removes a saga and its journal. It waits for a transaction that changes the same.
+func (s *Sagas) Remove(ctx context.Context, tx *Tx, r *saga.Record) error {
+	if err := tx.acquire(ctx, r.Ref); err != nil {
+		return err
+	}
+	var failed error
+	err := tx.view(func(db *DB) {
+		row, there := tx.sagas.get(db.sagas, r.Ref)
+		if !there || row.Version != r.Version {
+			failed = fmt.Errorf("remove saga %s %q: %w", r.Type, r.ID, saga.ErrConflict)
+			return
+		}
+		tx.sagas[r.Ref] = nil
+	})
+	return cmp.Or(err, failed)
+}
+
 // Due returns the sagas that are due, without those that other transactions have
 // locked, and locks them.
 func (s *Sagas) Due(_ context.Context, tx *Tx, now time.Time, limit int) (due []saga.Record, err error) {

@@ -35,6 +35,11 @@ const (
 		instance = $8, wake_at = $9, started_at = $10, changed_at = $11, ended_at = $12, request = $13
 	WHERE saga_type = $1 AND id = $2 AND version = $14`
 
+	// The journal of a saga that was not removed stays.
+	removeSagaSQL = `WITH gone AS (DELETE FROM tidings_saga WHERE saga_type = $1 AND id = $2 AND version = $3 RETURNING 1),
+		journal AS (DELETE FROM tidings_saga_journal WHERE saga_type = $1 AND saga_id = $2 AND EXISTS (SELECT FROM gone))
+	SELECT count(*) FROM gone`
+
 	sagaColumns = `saga_type, id, version, state, step, error, fingerprint, data, instance, wake_at, started_at, changed_at, ended_at, request`
 
 	loadSagaSQL = `SELECT ` + sagaColumns + ` FROM tidings_saga WHERE saga_type = $1 AND id = $2`
@@ -81,6 +86,23 @@ func (s *Sagas[Tx]) Save(ctx context.Context, tx Tx, r *saga.Record, journal []m
 		return nil
 	}
 	return fmt.Errorf("save saga %s %q: %w", r.Type, r.ID, err)
+}
+
+// Remove removes a saga and its journal in one round trip.
+func (s *Sagas[Tx]) Remove(ctx context.Context, tx Tx, r *saga.Record) error {
+	n := 0
+	err := s.on(tx).run(ctx, statement{sql: removeSagaSQL, args: []any{r.Type, r.ID, r.Version}, row: func(scan func(...any) error) error {
+		return scan(&n)
+	}})
+	switch {
+	case err != nil:
+		err = s.db.advise(ctx, err)
+	case n == 0:
+		err = saga.ErrConflict
+	default:
+		return nil
+	}
+	return fmt.Errorf("remove saga %s %q: %w", r.Type, r.ID, err)
 }
 
 // write runs a statement that writes one saga and its journal, and reports whether it has.

@@ -18,6 +18,7 @@ func sagaTests[Tx any]() []testCase[Tx] {
 		{name: "ids are compared byte by byte", run: testSagaIDs[Tx]},
 		{name: "a roll-back leaves nothing", run: testSagaRollBack[Tx]},
 		{name: "a saved saga is the next version", run: testSagaSave[Tx]},
+		{name: "a saga is removed with its journal", run: testSagaRemove[Tx]},
 		{name: "what is saved is loaded in the same transaction", run: testSagaReadsItself[Tx]},
 		{name: "the second of two savers has a conflict", run: testSagaConflict[Tx]},
 		{name: "one of many savers at once succeeds", run: testSagaRace[Tx]},

@@ -24,6 +24,38 @@ func (e *env[Tx]) saved(ref saga.Ref, change func(r *saga.Record), journal ...ma
 	}))
 }
 
+func testSagaRemove[Tx any](e *env[Tx]) {
+	one, other := newSaga("a"), newSaga("b")
+	e.insert(one, other)
+	e.saved(one.Ref, func(*saga.Record) {}, entry(2))
+	if err := e.tryTx(func(tx Tx) error { return e.db.Sagas.Remove(e.ctx, tx, one) }); !errors.Is(err, saga.ErrConflict) {
+		e.Errorf("a version of the past: %v", err)
+	}
+	now, err := e.db.Sagas.Get(e.ctx, one.Ref)
+	if err != nil || now == nil {
+		e.Fatalf("%v, %v", now, err)
+	}
+	e.inTx(func(tx Tx) error { return e.db.Sagas.Remove(e.ctx, tx, now) })
+	if r, err := e.db.Sagas.Get(e.ctx, one.Ref); r != nil || err != nil {
+		e.Errorf("%v, %v", r, err)
+	}
+	if r, err := e.db.Sagas.Get(e.ctx, other.Ref); r == nil || err != nil {
+		e.Errorf("another one: %v, %v", r, err)
+	}
+	if err := e.tryTx(func(tx Tx) error { return e.db.Sagas.Remove(e.ctx, tx, now) }); !errors.Is(err, saga.ErrConflict) {
+		e.Errorf("one that is gone: %v", err)
+	}
+	// Its place is free, with a journal that begins anew.
+	again := newSaga("a")
+	e.inTx(func(tx Tx) error {
+		_, err := e.db.Sagas.Insert(e.ctx, tx, again, []machine.Entry{entry(1), entry(2)})
+		return err
+	})
+	if again.Version != 1 {
+		e.Errorf("version %d", again.Version)
+	}
+}
+
 func testSagaSave[Tx any](e *env[Tx]) {
 	r := newSaga("a")
 	r.Request = []byte(`{"op":"fail"}`)

@@ -53,7 +53,7 @@ func (r *run[Tx]) drainKey(ctx context.Context, key HeldKey) (more bool) {
 		case f == nil && p == nil:
 			return false
 		case f == nil:
-			d := Done{Subscriber: r.cfg.Subscriber, Source: p.Message.Source, Channel: p.Message.Channel, Type: p.Message.Type,
+			d := Done{ID: p.Message.ID, Subscriber: r.cfg.Subscriber, Source: p.Message.Source, Channel: p.Message.Channel, Type: p.Message.Type,
 				Outcome: Retried, Attempts: p.Attempts + 1, Duration: took, Batch: 1, Age: r.cfg.Now().Sub(p.Message.Time)}
 			r.status.done(d)
 			r.cfg.Observer.Done(d)

@@ -128,7 +128,7 @@ func (u *unit[Tx]) finish(ctx context.Context, o *open, state machine.State) err
 		u.m.cfg.Observer.Ended(o.Ref, state, u.at.Sub(o.Started))
 	}
 	u.unlock(o)
-	u.m.waiters.tell(o.Ref)
+	u.ended = append(u.ended, o.Ref)
 	p := o.state.Parent
 	if p == nil {
 		return nil

@@ -20,6 +20,9 @@ func (m *Manager[Tx]) Handle(ctx context.Context, tx Tx, msg *tidings.Message) e
 	if err == nil {
 		err = u.save(ctx)
 	}
+	if err == nil {
+		m.waiters.hold(msg.ID, u.ended)
+	}
 	var failed *localError
 	var undefined *undefinedError
 	switch {

@@ -54,7 +54,15 @@ func Start[Tx, D any](ctx context.Context, tx Tx, m *Manager[Tx], d *Definition[
 	if err := u.happen(ctx, o, machine.Started{}); err != nil {
 		return false, err
 	}
-	return true, u.save(ctx)
+	return true, u.saveForCaller(ctx)
+}
+
+// saveForCaller saves in a transaction of the caller's, who may still roll it
+// back: those who wait for what has ended look again, and find out.
+func (u *unit[Tx]) saveForCaller(ctx context.Context) error {
+	err := u.save(ctx)
+	u.m.waiters.tell(u.ended)
+	return err
 }
 
 // origin is what the saga carries on: the correlation id and trace of the
@@ -102,5 +110,5 @@ func Signal[Tx, D any](ctx context.Context, tx Tx, m *Manager[Tx], d *Definition
 	if err := u.signal(ctx, o, step, change, &msg); err != nil {
 		return false, err
 	}
-	return true, u.save(ctx)
+	return true, u.saveForCaller(ctx)
 }

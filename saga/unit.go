@@ -22,6 +22,8 @@ type unit[Tx any] struct {
 	order    []*open
 	todo     []happening
 	messages []tidings.Message
+	// ended are the sagas that have ended here.
+	ended []Ref
 	// recorded are failures of earlier tries that this one records.
 	recorded []localKey
 }

@@ -3,7 +3,6 @@ package saga
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"tidings.example/saga/machine"
@@ -26,12 +25,12 @@ func (o *Outcome[D]) Completed() bool { return o.State == machine.Completed }
 // starts it has not been committed, is waited for as well.
 //
 // It is told at once of what ends in this process, and otherwise asks the
-// database again and again, at first after 5 ms, then up to every 500 ms.
+// database again and again, at first after 20 ms, then up to every 500 ms.
 func Wait[Tx, D any](ctx context.Context, m *Manager[Tx], d *Definition[D], id string) (Outcome[D], error) {
 	ref := Ref{d.Name(), id}
 	told, leave := m.waiters.join(ref)
 	defer leave()
-	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
 		out, ended, err := outcome(ctx, m, d, ref)
 		if err != nil || ended {
 			return out, err
@@ -40,7 +39,7 @@ func Wait[Tx, D any](ctx context.Context, m *Manager[Tx], d *Definition[D], id s
 		case <-ctx.Done():
 			return out, fmt.Errorf("wait for saga %s %q: %w", ref.Type, ref.ID, context.Cause(ctx))
 		case <-told:
-			// It is told before the commit.
+			// What a caller's transaction ends is told before its commit.
 			pause = time.Millisecond
 		case <-time.After(pause):
 		}
@@ -64,46 +63,4 @@ func outcome[Tx, D any](ctx context.Context, m *Manager[Tx], d *Definition[D], r
 	}
 	o.Data = *data.(*D)
 	return o, true, nil
-}
-
-// waiters are those in this process who wait for the end of a saga.
-type waiters struct {
-	mu  sync.Mutex
-	all map[Ref][]chan struct{}
-}
-
-func (w *waiters) join(ref Ref) (told <-chan struct{}, leave func()) {
-	c := make(chan struct{}, 1)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.all == nil {
-		w.all = map[Ref][]chan struct{}{}
-	}
-	w.all[ref] = append(w.all[ref], c)
-	return c, func() { w.leave(ref, c) }
-}
-
-func (w *waiters) leave(ref Ref, c chan struct{}) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var rest []chan struct{}
-	for _, other := range w.all[ref] {
-		if other != c {
-			rest = append(rest, other)
-		}
-	}
-	if w.all[ref] = rest; len(rest) == 0 {
-		delete(w.all, ref)
-	}
-}
-
-func (w *waiters) tell(ref Ref) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, c := range w.all[ref] {
-		select {
-		case c <- struct{}{}:
-		default:
-		}
-	}
 }

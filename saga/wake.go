@@ -84,6 +84,7 @@ func (e *sagaError) Error() string { return e.err.Error() }
 func (e *sagaError) Unwrap() error { return e.err }
 
 func (w *wakes[Tx]) fire(ctx context.Context, now time.Time, limit int) (done int, err error) {
+	var ended []Ref
 	err = w.m.cfg.Store.InTx(ctx, func(ctx context.Context, tx Tx) error {
 		done = 0
 		u := w.m.unit(tx)
@@ -100,11 +101,14 @@ func (w *wakes[Tx]) fire(ctx context.Context, now time.Time, limit int) (done in
 			}
 			done++
 		}
-		return u.save(ctx)
+		err = u.save(ctx)
+		ended = u.ended
+		return err
 	})
 	if err != nil {
 		return 0, err
 	}
+	w.m.waiters.tell(ended)
 	return done, nil
 }
 

@@ -231,11 +231,16 @@ func (s *sagaBench) paced(ctx context.Context, o Options, r *Report, rate float6
 	return nil
 }
 
-// waiting starts sagas that wait, and reads the CPU time of this process while nothing else happens.
+// waiting starts sagas that wait, and reads the CPU time of this process while
+// nothing else happens, before and after: relays and inboxes take some anyway.
 func (s *sagaBench) waiting(ctx context.Context, o Options, r *Report) error {
+	before, err := s.idle(ctx, o)
+	if err != nil {
+		return err
+	}
 	o.progress("%d waiting sagas", o.Waiting)
 	const perTransaction = 100
-	err := o.transactions(ctx, (o.Waiting+perTransaction-1)/perTransaction, o.Workers, func(i int) error {
+	err = o.transactions(ctx, (o.Waiting+perTransaction-1)/perTransaction, o.Workers, func(i int) error {
 		return inTx(ctx, s.orders.SQL, func(tx *sql.Tx) error {
 			for k := range min(perTransaction, o.Waiting-(i-1)*perTransaction) {
 				id := "wait-" + strconv.Itoa(i) + "-" + strconv.Itoa(k) + "-" + tidings.NewID()
@@ -249,19 +254,32 @@ func (s *sagaBench) waiting(ctx context.Context, o Options, r *Report) error {
 	if err != nil {
 		return err
 	}
-	runtime.GC()
-	const quiet = 20 * time.Second
-	o.progress("reading the CPU time of %s", quiet)
-	before, ok := cpuTime()
-	if !ok {
-		return errors.New("this system does not say how much CPU time a process takes: use --waiting 0")
+	after, err := s.idle(ctx, o)
+	if err != nil {
+		return err
 	}
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(quiet):
-	}
-	after, _ := cpuTime()
-	r.add(fmt.Sprintf("CPU with %d waiting", o.Waiting), 100*float64(after-before)/float64(quiet), "% of one")
+	r.add("CPU with none waiting", before, "% of one")
+	r.against(fmt.Sprintf("CPU with %d waiting", o.Waiting), after, "% of one", "CPU with none waiting")
 	return nil
+}
+
+// idle is how much of one CPU this process takes while nobody asks it for anything, in percent.
+func (s *sagaBench) idle(ctx context.Context, o Options) (float64, error) {
+	const settle, quiet = 5 * time.Second, 20 * time.Second
+	runtime.GC()
+	o.progress("reading the CPU time of %s", quiet)
+	var began time.Duration
+	for _, d := range []time.Duration{settle, quiet} {
+		var ok bool
+		if began, ok = cpuTime(); !ok {
+			return 0, errors.New("this system does not say how much CPU time a process takes: use --waiting 0")
+		}
+		select {
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		case <-time.After(d):
+		}
+	}
+	ended, _ := cpuTime()
+	return 100 * float64(ended-began) / float64(quiet), nil
 }

@@ -38,7 +38,7 @@ const undo = "`undo`"
 
 // sagaText are the statements about sagas.
 type sagaText struct {
-	insert, journal                                         insertion
+	insert, journal                                                         insertion
 	load, save, due, remove, forget, next, define, fingerprints, unfinished string
 }
 
@@ -52,7 +52,7 @@ func (d *Dialect) sagaText() *sagaText {
 		save: d.kept(`UPDATE tidings_saga SET version = version + 1, state = ?, step = ?, error = ?, fingerprint = ?, data = ?,
 	instance = ?, request = ?, wake_at = @at, started_at = @at, changed_at = @at, ended_at = @at
 	WHERE saga_type = ? AND id = ? AND version = ?`),
-		due: d.kept(`SELECT ` + sagaColumns + ` FROM tidings_saga @index(tidings_saga_wake) WHERE wake_at <= @at ORDER BY wake_at LIMIT ? @skip`),
+		due:    d.kept(`SELECT ` + sagaColumns + ` FROM tidings_saga @index(tidings_saga_wake) WHERE wake_at <= @at ORDER BY wake_at LIMIT ? @skip`),
 		remove: d.text(`DELETE FROM tidings_saga WHERE saga_type = ? AND id = ? AND version = ?`),
 		forget: d.text(`DELETE FROM tidings_saga_journal WHERE saga_type = ? AND saga_id = ?`),
 		// One row, by the index.

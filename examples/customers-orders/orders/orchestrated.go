@@ -7,11 +7,9 @@ import (
 	"errors"
 	"fmt"
 
-	"tidings.example/event"
 	"tidings.example/examples/customers-orders/commands"
 	"tidings.example/examples/customers-orders/events"
 	"tidings.example/examples/shared/money"
-	"tidings.example/examples/shared/sqldb"
 	"tidings.example/examples/shared/wiring"
 	"tidings.example/saga"
 	"tidings.example/service"
@@ -24,7 +22,7 @@ func NewOrchestrated(c wiring.Config) (*wiring.Part, error) {
 		return nil, fmt.Errorf("make service %s: %w", Name, err)
 	}
 	names := events.Names{Prefix: c.Names.Prefix}
-	s := &ordering{store: store{sqldb.DB{Database: c.DB}}, events: event.NewPublisher(names.Orders(), c.DB.Outbox)}
+	s := newOrdering(c.DB, names)
 	d := define(s, names.Prefix)
 	sagas, err := c.Sagas(Name, d.create, d.cancel)
 	if err != nil {
@@ -93,8 +91,10 @@ func (s *ordering) approve(ctx context.Context, tx *sql.Tx, d *orderSaga) error 
 }
 
 func (s *ordering) reject(ctx context.Context, tx *sql.Tx, d *orderSaga) error {
-	return s.conclude(ctx, tx, d.OrderID, events.Cancelled, cmp.Or(d.Reason, events.NotDecided))
+	return s.conclude(ctx, tx, d.OrderID, events.Cancelled, reasonOf(d))
 }
+
+func reasonOf(d *orderSaga) events.Reason { return cmp.Or(d.Reason, events.NotDecided) }
 
 // conclude gives a pending order its next state.
 func (s *ordering) conclude(ctx context.Context, tx *sql.Tx, id string, state events.State, reason events.Reason) error {

@@ -19,6 +19,7 @@ import (
 	"tidings.example/examples/shared/money"
 	"tidings.example/examples/shared/sqldb"
 	"tidings.example/examples/shared/wiring"
+	"tidings.example/internal/connect"
 )
 
 // Name is the service's name.
@@ -47,16 +48,26 @@ func New(c wiring.Config) (*wiring.Part, error) {
 		return nil, fmt.Errorf("make service %s: %w", Name, err)
 	}
 	names := events.Names{Prefix: c.Names.Prefix}
-	s := &ordering{store: store{sqldb.DB{Database: c.DB}}, events: event.NewPublisher(names.Orders(), c.DB.Outbox)}
-	s.place = s.insert
-	// The customers service hears of it.
-	s.release = func(context.Context, *sql.Tx, *Order) error { return nil }
+	s := choreographed(c.DB, names)
 	part, err := c.Part(wiring.Service{Name: Name, Migrations: migrations, Handler: s.routes(c.Routes(Name)),
 		Receivers: []wiring.Receiver{s.subscriber(names)}, Publishes: true})
 	if err != nil {
 		return nil, fmt.Errorf("make service %s: %w", Name, err)
 	}
 	return part, nil
+}
+
+// choreographed is the service in its first style: the customers service hears of
+// orders, placed and cancelled.
+func choreographed(db *connect.Database, names events.Names) *ordering {
+	s := newOrdering(db, names)
+	s.place = s.insert
+	s.release = func(context.Context, *sql.Tx, *Order) error { return nil }
+	return s
+}
+
+func newOrdering(db *connect.Database, names events.Names) *ordering {
+	return &ordering{store: store{sqldb.DB{Database: db}}, events: event.NewPublisher(names.Orders(), db.Outbox)}
 }
 
 // ordering is what the service does.

@@ -19,7 +19,7 @@ func setup(t *testing.T) *bundle {
 	t.Helper()
 	db := sampletest.Database(t, Name, migrations)
 	names := events.Names{}
-	s := &ordering{store: store{db}, events: event.NewPublisher(names.Orders(), db.Outbox)}
+	s := choreographed(db.Database, names)
 	sub := s.subscriber(names)
 	return &bundle{s, t, func(id string, e event.Event) error {
 		return sampletest.Handle(db, sub, names.Customers(), id, e)

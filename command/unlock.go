@@ -58,8 +58,10 @@ func (r *Receiver[Tx]) workOffAll(ctx context.Context, tx Tx, unlock string, tar
 		}
 		n, err := r.workOffSome(ctx, tx, target, left, nil)
 		if err != nil {
+			// However hopeless the command is, the unlock is not: it is tried again, and
+			// then releases only.
 			r.releaseOnly.add(unlock)
-			return err
+			return inbox.Transient(err)
 		}
 		if left -= n; left <= 0 {
 			r.wakeUpkeep() // there may be more

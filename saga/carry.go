@@ -51,7 +51,7 @@ func (u *unit[Tx]) send(o *open, out machine.Send) error {
 	}
 	step := o.plan.Find(t.Step)
 	options := []command.Option{command.Key(o.ID), command.ForSaga(command.Saga{Type: o.Type, ID: o.ID}, t.String()),
-		command.ID(commandID(o.Ref, out)), command.Headers(o.state.Headers)}
+		command.ID(commandID(o.Ref, o.Started, out)), command.Headers(o.state.Headers)}
 	if t.Undo || step.Kind == machine.Command {
 		options = append(options, command.ReplyTo(u.m.ReplyChannel(), o.ID))
 	}
@@ -67,9 +67,10 @@ func (u *unit[Tx]) send(o *open, out machine.Send) error {
 }
 
 // commandID names a command of a saga: the same for all attempts at it, until a
-// final failure, which the participant remembers for the id. No step's name has a colon.
-func commandID(ref Ref, out machine.Send) string {
-	id := ref.Type + "/" + ref.ID + "/" + out.Token.Step
+// final failure, which the participant remembers for the id. The time of the start tells a saga from an
+// earlier one of the same id. No step's name has a colon.
+func commandID(ref Ref, started time.Time, out machine.Send) string {
+	id := ref.Type + "/" + ref.ID + "@" + strconv.FormatInt(started.UnixMicro(), 36) + "/" + out.Token.Step
 	if out.Token.Undo {
 		id += "/undo"
 	}
@@ -111,7 +112,10 @@ func (u *unit[Tx]) undoChild(ctx context.Context, o *open, out machine.UndoChild
 	case child == nil:
 		// It was never started, or somebody has removed it: there is nothing to undo.
 		u.later(o, machine.ChildEnded{Step: out.Step, Attempt: out.Attempt, State: machine.Compensated})
-	case child.state.State == machine.Compensated:
+	case child.broken != nil && !child.state.State.Ended() || child.broken != nil && child.state.State == machine.Completed:
+		// Nobody can undo it now; the parent is stuck until both are mended.
+		u.later(o, machine.ChildEnded{Step: out.Step, Attempt: out.Attempt, State: machine.Failed, Error: child.broken.Error()})
+	case child.state.State.Ended() && child.state.State != machine.Completed:
 		u.later(o, machine.ChildEnded{Step: out.Step, Attempt: out.Attempt, State: child.state.State, Error: child.state.Error})
 	default:
 		child.Ended = time.Time{}
@@ -127,6 +131,7 @@ func (u *unit[Tx]) finish(ctx context.Context, o *open, state machine.State) err
 	if u.m.cfg.Observer != nil {
 		u.m.cfg.Observer.Ended(o.Ref, state, u.at.Sub(o.Started))
 	}
+	u.lockUnheard(o)
 	u.unlock(o)
 	u.ended = append(u.ended, o.Ref)
 	p := o.state.Parent
@@ -137,12 +142,23 @@ func (u *unit[Tx]) finish(ctx context.Context, o *open, state machine.State) err
 	if err != nil || above == nil {
 		return err
 	}
-	if state == machine.Completed && above.broken == nil {
-		if err := above.def.childEnded(above.data, p.Step, o.data); err != nil {
-			return fmt.Errorf("saga %s %q: %w", above.Type, above.ID, err)
-		}
+	if err := u.tellParent(above, o, p.Step, p.Attempt); err != nil {
+		return err
 	}
 	u.later(above, machine.ChildEnded{Step: p.Step, Attempt: p.Attempt, State: state, Error: o.state.Error})
+	return nil
+}
+
+// tellParent takes the data of a child that has completed into that of its parent, where
+// the parent waits for it.
+func (u *unit[Tx]) tellParent(above, child *open, step string, attempt int) error {
+	st := above.state.Steps[step]
+	if child.state.State != machine.Completed || above.broken != nil || child.broken != nil || st.Phase != machine.Active || st.Attempt != attempt {
+		return nil
+	}
+	if err := above.def.childEnded(above.data, step, child.data); err != nil {
+		return fmt.Errorf("saga %s %q: %w", above.Type, above.ID, err)
+	}
 	return nil
 }
 
@@ -150,6 +166,19 @@ func (u *unit[Tx]) finish(ctx context.Context, o *open, state machine.State) err
 func (o *open) lock(p command.Participant) {
 	if l := (locking{p.Name, p.Channel}); !slices.Contains(o.state.Locking, l) {
 		o.state.Locking = append(o.state.Locking, l)
+	}
+}
+
+// lockUnheard takes participants for locked that may have locked something and have not said
+// so: they were only told, or have not answered yet.
+func (u *unit[Tx]) lockUnheard(o *open) {
+	for name, st := range o.state.Steps {
+		if len(st.Open) == 0 && len(st.UndoOpen) == 0 && st.Kind != machine.Notify {
+			continue
+		}
+		if p, ok := o.def.participant(name); ok {
+			o.lock(p)
+		}
 	}
 }
 

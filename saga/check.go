@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"time"
 
@@ -89,7 +88,7 @@ func (m *Manager[Tx]) check(ctx context.Context) error {
 	}
 	var bad IncompatibleError
 	for _, p := range prints {
-		if p.Fingerprint == m.prints[p.Type] || slices.Contains(m.cfg.Elsewhere, p.Type) {
+		if p.Fingerprint == m.prints[p.Type] {
 			continue
 		}
 		if err := m.checkPrint(ctx, p, &bad); err != nil {
@@ -124,7 +123,7 @@ func (m *Manager[Tx]) checkPrint(ctx context.Context, p Fingerprint, bad *Incomp
 
 func continues(def AnyDefinition, r *Record) error {
 	if def == nil {
-		return fmt.Errorf("there is no definition of saga %q: add it to Definitions, or to Elsewhere if another service runs it", r.Type)
+		return fmt.Errorf("there is no definition of saga %q: add it to Definitions", r.Type)
 	}
 	s, err := decodeStored(r)
 	if err != nil {

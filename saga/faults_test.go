@@ -332,25 +332,31 @@ func TestSkipWithAReply(t *testing.T) {
 	}
 }
 
-// TestRetention: sagas that have ended are removed in time, children after their parents.
+// TestRetention: sagas that have ended are removed in time, children after all above them.
 func TestRetention(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.retention = time.Millisecond
+	same := func(d *order) order { return *d }
 	child := saga.Define("child", saga.Local("create", create, saga.UndoLocally(cancel)))
-	def := saga.Define("parent", saga.Sub("child", child, func(d *order) order { return *d }), saga.Invoke("charge", bank, askMoney))
-	m := w.manager(def, child)
+	middle := saga.Define("middle", saga.Sub("child", child, same))
+	def := saga.Define("parent", saga.Sub("middle", middle, same), saga.Invoke("charge", bank, askMoney))
+	m := w.manager(def, middle, child)
 	w.run(m, w.relay(w.orders, "orders"))
 	start(w, m, def, "1", orderOf("1", "ada"))
-	parent, below := saga.Ref{Type: "parent", ID: "1"}, saga.Ref{Type: "child", ID: "1/child"}
-	w.until("the child to be looked at", func() bool {
-		r, err := w.orders.Sagas().Get(t.Context(), below)
-		return err == nil && r != nil && r.Wake.After(time.Now().Add(time.Minute))
-	})
+	parent, below := saga.Ref{Type: "parent", ID: "1"}, []saga.Ref{{Type: "middle", ID: "1/middle"}, {Type: "child", ID: "1/middle/child"}}
+	for _, ref := range below {
+		w.until("those below to be looked at", func() bool {
+			r, err := w.orders.Sagas().Get(t.Context(), ref)
+			return err == nil && r != nil && r.Wake.After(time.Now().Add(time.Minute))
+		})
+	}
 	w.participants()
 	w.until("the parent to be removed", func() bool { return w.state(parent) == "" && w.others.Get("charged/1") == "I" })
-	if w.journal(parent) != "" || w.state(below) != machine.Completed {
-		t.Errorf("journal %q, child %s", w.journal(parent), w.state(below))
+	for _, ref := range below {
+		if w.journal(parent) != "" || w.state(ref) != machine.Completed {
+			t.Errorf("journal %q, %v is %s", w.journal(parent), ref, w.state(ref))
+		}
 	}
 }
 

@@ -29,9 +29,8 @@ func (m *Manager[Tx]) Handle(ctx context.Context, tx Tx, msg *tidings.Message) e
 	case errors.As(err, &failed):
 		// The next try records the failure, and waits as the step's Retry says.
 		return inbox.Transient(err)
-	case errors.As(err, &undefined):
-		return inbox.Permanent(err)
-	case errors.Is(err, ErrConflict), errors.Is(err, errStarted):
+	case errors.As(err, &undefined), errors.Is(err, ErrConflict):
+		// Another process, or the next version of this one, can.
 		return inbox.Transient(err)
 	}
 	return err
@@ -66,6 +65,7 @@ func (m *Manager[Tx]) takeReply(ctx context.Context, u *unit[Tx], msg *tidings.M
 	}
 	if o == nil {
 		m.unknown(ref, msg, "there is no such saga")
+		u.unlockUnknown(ref, msg)
 		return nil
 	}
 	return m.replyTo(ctx, u, o, msg)
@@ -89,12 +89,28 @@ func (m *Manager[Tx]) replyTo(ctx context.Context, u *unit[Tx], o *open, msg *ti
 	} else if expected && !token.Undo {
 		err := call(func() error { return o.def.reply(o.data, token.Step, msg.Type, msg.ContentType, msg.Payload) })
 		if err != nil {
+			// What it has changed before it failed must not stay.
+			if o.data, o.broken = o.def.decode(o.Data); o.broken != nil {
+				return o.broken
+			}
 			o.state.Held = append(o.state.Held, *msg)
 			return u.happen(ctx, o, machine.Undecodable{Error: cut(err.Error(), maxError)})
 		}
 	}
 	return u.happen(ctx, o, machine.Replied{Token: token, Success: reply.Success, Retryable: reply.Retryable,
 		Error: cut(reply.Problem(), maxError), Message: msg.ID, Type: msg.Type})
+}
+
+// unlockUnknown gives back a lock that was taken for a saga which is gone.
+func (u *unit[Tx]) unlockUnknown(ref Ref, msg *tidings.Message) {
+	def, locked := u.m.definitions[ref.Type], msg.Headers[command.HeaderLocked]
+	token, err := machine.ParseToken(msg.Headers[command.HeaderSagaStep])
+	if def == nil || locked == "" || err != nil {
+		return
+	}
+	if p, ok := def.participant(token.Step); ok {
+		u.messages = append(u.messages, command.Unlock(p, command.Saga{Type: ref.Type, ID: ref.ID}))
+	}
 }
 
 // locked notes that a participant holds a lock for the saga. Where the saga has
@@ -160,9 +176,10 @@ func (m *Manager[Tx]) unknown(ref Ref, msg *tidings.Message, why string) {
 	}
 }
 
-// undefinedError says that a saga is of a type that this program does not know.
+// undefinedError says that a saga is of a type, or at a step, that this program
+// does not know: while versions are exchanged, a process with the other may take it.
 type undefinedError struct{ sagaType string }
 
 func (e *undefinedError) Error() string {
-	return fmt.Sprintf("there is no definition of saga %q: add it to Definitions, and retry", e.sagaType)
+	return fmt.Sprintf("saga %q cannot go on under the definitions of this program, which is older or newer than another that works on it", e.sagaType)
 }

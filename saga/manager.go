@@ -31,10 +31,8 @@ type Config[Tx any] struct {
 	Inbox  inbox.Storage[Tx]
 	// Broker delivers replies and events.
 	Broker broker.Subscriber
-	// Definitions are the sagas that the service starts or has started, children included.
+	// Definitions are all sagas of the database, children included: one manager runs them.
 	Definitions []AnyDefinition
-	// Elsewhere names types of sagas in the same database that others run.
-	Elsewhere []string
 
 	// Concurrency and BatchSize are those of the inbox. Defaults 16 and 32.
 	Concurrency, BatchSize int

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 
 	"tidings.example/command"
 	"tidings.example/saga/machine"
@@ -33,7 +34,7 @@ func (m *Manager[Tx]) request(ctx context.Context, u *unit[Tx], o *open) error {
 		return u.happen(ctx, o, machine.Requested{Reason: cut(fmt.Sprintf("the request cannot be read: %v", err), maxError)})
 	}
 	asked := machine.Requested{Op: r.Op, Step: r.Step, Success: r.Success, Actor: r.Actor, Reason: r.Reason}
-	if r.Op == machine.Skip && r.ReplyType != "" && o.broken == nil {
+	if r.Op == machine.Skip && r.ReplyType != "" && o.broken == nil && u.accepts(o, asked) {
 		if err := m.replyByHand(o, &r); err != nil {
 			// An operation that does not exist is noted, and changes nothing.
 			asked.Op, asked.Reason = "", cut(err.Error(), maxError)
@@ -48,6 +49,13 @@ func (m *Manager[Tx]) request(ctx context.Context, u *unit[Tx], o *open) error {
 		return m.replay(ctx, u, o)
 	}
 	return nil
+}
+
+// accepts reports whether a request would change anything: a reply that comes with one
+// that is refused must not change the data.
+func (u *unit[Tx]) accepts(o *open, asked machine.Requested) bool {
+	after, _ := machine.Advance(o.plan, o.state.Instance, machine.Input{At: u.at, What: asked})
+	return !maps.EqualFunc(after.Steps, o.state.Steps, func(a, b machine.StepState) bool { return a.Phase == b.Phase })
 }
 
 // replyByHand takes the operator's reply into the saga's data.
@@ -68,6 +76,9 @@ func (m *Manager[Tx]) replyByHand(o *open, r *Request) error {
 
 // replay takes the messages that came while the data could not be decoded.
 func (m *Manager[Tx]) replay(ctx context.Context, u *unit[Tx], o *open) error {
+	if err := u.askChildren(ctx, o); err != nil {
+		return err
+	}
 	held := o.state.Held
 	o.state.Held = nil
 	for i := range held {
@@ -89,6 +100,37 @@ func (m *Manager[Tx]) replay(ctx context.Context, u *unit[Tx], o *open) error {
 			if err := u.signal(ctx, o, a.step, apply, msg); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// askChildren takes the ends of child sagas that came while the data could not be decoded.
+func (u *unit[Tx]) askChildren(ctx context.Context, o *open) error {
+	for _, name := range machine.At(o.plan, &o.state.Instance) {
+		st, step := o.state.Steps[name], o.plan.Find(name)
+		attempt := st.Attempt
+		switch {
+		case step == nil || step.Kind != machine.Saga:
+			continue
+		case st.Phase == machine.Undoing:
+			attempt = st.Sent
+		case st.Phase != machine.Active:
+			continue
+		}
+		def, _ := o.def.child(o.data, name)
+		child, err := u.load(ctx, childRef(o, name, attempt, def))
+		if err != nil {
+			return err
+		}
+		if child == nil || !child.state.State.Ended() || st.Phase == machine.Undoing && child.state.State == machine.Completed {
+			continue
+		}
+		if err := u.tellParent(o, child, name, attempt); err != nil {
+			return err
+		}
+		if err := u.happen(ctx, o, machine.ChildEnded{Step: name, Attempt: attempt, State: child.state.State, Error: child.state.Error}); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -10,7 +10,7 @@ import (
 const parentPatience = time.Hour
 
 // remove removes a saga that has ended long enough ago. One that was started by another
-// saga is kept until that has ended: it may have to be undone yet.
+// saga is kept until that has ended, and all above it: it may have to be undone yet.
 func (m *Manager[Tx]) remove(ctx context.Context, u *unit[Tx], r *Record) error {
 	needed, err := m.needed(ctx, u, r)
 	switch {
@@ -29,13 +29,18 @@ func (m *Manager[Tx]) remove(ctx context.Context, u *unit[Tx], r *Record) error 
 }
 
 func (m *Manager[Tx]) needed(ctx context.Context, u *unit[Tx], r *Record) (bool, error) {
-	s, err := decodeStored(r)
-	if err != nil || s.Parent == nil {
-		return false, err
+	for {
+		s, err := decodeStored(r)
+		if err != nil || s.Parent == nil {
+			return false, err
+		}
+		above, err := m.cfg.Store.Load(ctx, u.tx, Ref{s.Parent.Type, s.Parent.ID})
+		if err != nil {
+			return false, fmt.Errorf("load saga %s %q: %w", s.Parent.Type, s.Parent.ID, err)
+		}
+		if above == nil || !above.State.Ended() {
+			return above != nil, nil
+		}
+		r = above
 	}
-	above, err := m.cfg.Store.Load(ctx, u.tx, Ref{s.Parent.Type, s.Parent.ID})
-	if err != nil {
-		return false, fmt.Errorf("load saga %s %q: %w", s.Parent.Type, s.Parent.ID, err)
-	}
-	return above != nil && !above.State.Ended(), nil
 }

@@ -2,6 +2,7 @@ package saga
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"tidings.example/inbox"
@@ -13,6 +14,10 @@ type localKey struct {
 	ref  Ref
 	step string
 	undo bool
+	// version and attempt keep what was tried apart from what comes later, which
+	// another process may have begun meanwhile.
+	version int64
+	attempt int
 }
 
 // tried is what a local step came to in a transaction that was rolled back for it. The
@@ -37,7 +42,7 @@ func (e *localError) Unwrap() error { return e.err }
 // that fails must not stay, so its error ends the transaction; the error is remembered, and the
 // next try records it.
 func (u *unit[Tx]) runLocal(ctx context.Context, o *open, out machine.RunLocal) (machine.Ran, error) {
-	key := localKey{o.Ref, out.Step, out.Undo}
+	key := localKey{o.Ref, out.Step, out.Undo, o.Version, o.state.Steps[out.Step].Attempt}
 	if t, ok := u.m.triedBefore(key); ok && !u.starting {
 		u.recorded = append(u.recorded, key)
 		return machine.Ran{Step: out.Step, Undo: out.Undo, Error: t.text, Refused: t.refused}, nil
@@ -46,8 +51,8 @@ func (u *unit[Tx]) runLocal(ctx context.Context, o *open, out machine.RunLocal) 
 	switch {
 	case err == nil:
 		return machine.Ran{Step: out.Step, Undo: out.Undo}, nil
-	case ctx.Err() != nil || u.m.cfg.Store.Transient(err) || inbox.IsTransient(err):
-		// It has nothing to do with the step.
+	case ctx.Err() != nil || u.m.cfg.Store.Transient(err) || inbox.IsTransient(err) && !errors.Is(err, context.DeadlineExceeded):
+		// It has nothing to do with the step. A time limit of the step's own has.
 		return machine.Ran{}, fmt.Errorf("saga %s %q: local step %q: %w", o.Type, o.ID, out.Step, err)
 	}
 	if !u.starting {

@@ -11,7 +11,7 @@ import (
 )
 
 // errStarted says that another transaction has started the saga at the same time.
-var errStarted = errors.New("another transaction has started it at the same time")
+var errStarted = fmt.Errorf("another transaction has started it at the same time: %w", ErrConflict)
 
 // MaxID is how long the id of a saga may be, in bytes.
 const MaxID = 255
@@ -32,7 +32,8 @@ func validateID(id string) error {
 // id is chosen by the caller, as the key of what is done: a second Start of the same
 // saga with the same id changes nothing and returns false. Other errors than of the
 // definition or the id come from local steps or the database; tx should then be rolled back. Where two
-// transactions start the same saga at once, one may get an error that matches the store's Transient.
+// transactions start the same saga at once, or tx still sees the database as it was before the other, one
+// may get an error that wraps [ErrConflict]: roll back and try again.
 func Start[Tx, D any](ctx context.Context, tx Tx, m *Manager[Tx], d *Definition[D], id string, data D) (started bool, err error) {
 	if m.definitions[d.Name()] != AnyDefinition(d) {
 		return false, fmt.Errorf("start saga %q: the manager does not have this definition: add it to Definitions", d.Name())

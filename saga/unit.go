@@ -78,6 +78,12 @@ func (u *unit[Tx]) take(r *Record) (*open, error) {
 	if o.state, err = decodeStored(r); err != nil {
 		return nil, err
 	}
+	if r.Fingerprint != u.m.prints[r.Type] {
+		// A process with another definition has worked on it since this one began.
+		if err := machine.Continues(o.plan, &o.state.Instance); err != nil {
+			return nil, &undefinedError{r.Type}
+		}
+	}
 	o.data, o.broken = def.decode(r.Data)
 	u.keep(o)
 	return o, nil
@@ -114,7 +120,7 @@ func (u *unit[Tx]) later(o *open, what machine.Happening) {
 
 func (u *unit[Tx]) step(ctx context.Context, o *open, what machine.Happening) error {
 	if o.broken != nil && !endsByHand(what) {
-		what = machine.Undecodable{Error: o.broken.Error()}
+		what = undecodable(what, o.broken)
 	}
 	var outputs []machine.Output
 	o.state.Instance, outputs = machine.Advance(o.plan, o.state.Instance, machine.Input{At: u.at, Jitter: u.m.cfg.Jitter(), What: what})
@@ -125,6 +131,15 @@ func (u *unit[Tx]) step(ctx context.Context, o *open, what machine.Happening) er
 		}
 	}
 	return nil
+}
+
+// undecodable is what happens to a saga whose data cannot be decoded, in place of what. The
+// journal says what an operator has asked for in vain.
+func undecodable(what machine.Happening, why error) machine.Happening {
+	if r, ok := what.(machine.Requested); ok && !r.Parent {
+		return machine.Undecodable{Error: why.Error(), Asked: fmt.Sprintf("%s by %s: %s", r.Op, r.Actor, r.Reason)}
+	}
+	return machine.Undecodable{Error: why.Error()}
 }
 
 // endsByHand reports whether an operator ends the saga, which needs no data.
@@ -140,7 +155,7 @@ func (u *unit[Tx]) save(ctx context.Context) error {
 			continue
 		}
 		if err := u.saveOne(ctx, o); err != nil {
-			return err
+			return u.of(o, err)
 		}
 	}
 	if err := u.m.cfg.Outbox.Append(ctx, u.tx, u.messages...); err != nil {
@@ -150,6 +165,14 @@ func (u *unit[Tx]) save(ctx context.Context) error {
 	return nil
 }
 
+// of says which saga an error is of, unless it may pass for all.
+func (u *unit[Tx]) of(o *open, err error) error {
+	if u.m.cfg.Store.Transient(err) {
+		return err
+	}
+	return &sagaError{o.Ref, err}
+}
+
 func (u *unit[Tx]) saveOne(ctx context.Context, o *open) error {
 	if err := o.encode(); err != nil {
 		return err
@@ -157,6 +180,13 @@ func (u *unit[Tx]) saveOne(ctx context.Context, o *open) error {
 	o.Changed, o.Wake = u.at, machine.Next(o.plan, &o.state.Instance)
 	if kept := u.m.cfg.Retention; kept > 0 && o.state.State.Ended() {
 		o.Wake = o.Ended.Add(kept)
+	}
+	switch ended := o.state.State.Ended(); {
+	case ended:
+		o.Request = nil
+	case o.Request != nil:
+		// It came while something else happened, and has not been carried out.
+		o.Wake = u.at
 	}
 	o.describe(o.plan, &o.state.Instance)
 	u.m.wakeSoon(u.at, o.Wake)

@@ -50,6 +50,9 @@ func (w *waiters) tell(ended []Ref) {
 	}
 }
 
+// maxHeld bounds what is held.
+const maxHeld = 10_000
+
 // hold keeps what has ended with a message until that is committed.
 func (w *waiters) hold(message string, ended []Ref) {
 	w.mu.Lock()
@@ -58,7 +61,8 @@ func (w *waiters) hold(message string, ended []Ref) {
 		delete(w.held, message)
 		return
 	}
-	if w.held == nil {
+	// Where nobody tells of commits, those who wait find out by themselves.
+	if w.held == nil || len(w.held) >= maxHeld {
 		w.held = map[string][]Ref{}
 	}
 	w.held[message] = ended

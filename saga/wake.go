@@ -53,12 +53,22 @@ func (w *wakes[Tx]) Fire(ctx context.Context, now time.Time, limit int) (int, er
 	return total, nil
 }
 
-// fireOne does one thing that is due. Where a local step fails, the second try records it.
+// maxTries bounds the local steps of one saga that may fail in one go.
+const maxTries = 100
+
+// fireOne does one thing that is due.
 func (w *wakes[Tx]) fireOne(ctx context.Context, now time.Time) (done int, err error) {
-	for range 2 {
+	// Each local step that fails for the first time is remembered, and recorded by the next try.
+	seen := map[localKey]bool{}
+	for range maxTries {
 		if done, err = w.fire(ctx, now, 1); err == nil || !alone(err) {
 			return done, err
 		}
+		local, ok := errors.AsType[*localError](err)
+		if !ok || seen[local.key] {
+			break
+		}
+		seen[local.key] = true
 	}
 	failed, ok := errors.AsType[*sagaError](err)
 	if !ok {
@@ -101,8 +111,11 @@ func (w *wakes[Tx]) fire(ctx context.Context, now time.Time, limit int) (done in
 			}
 			done++
 		}
-		err = u.save(ctx)
 		ended = u.ended
+		if err = u.save(ctx); err != nil && len(due) > 0 && ctx.Err() == nil && !w.m.cfg.Store.Transient(err) {
+			// What one sends, for example, is too large for the outbox: alone it is found out which.
+			err = &sagaError{due[0].Ref, err}
+		}
 		return err
 	})
 	if err != nil {

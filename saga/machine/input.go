@@ -66,8 +66,9 @@ type (
 	// Woken says that the time of [Next] has come, or may have.
 	Woken struct{}
 
-	// Undecodable says that the saga's data cannot be read by this program.
-	Undecodable struct{ Error string }
+	// Undecodable says that the saga's data cannot be read by this program. Asked is
+	// what an operator has asked for in vain, "" where none has.
+	Undecodable struct{ Error, Asked string }
 
 	// Requested is what an operator asks for.
 	Requested struct {

@@ -100,6 +100,9 @@ func (m *machine) childEnded(h ChildEnded) {
 
 // undecodable stops everything until an operator says that the data can be read.
 func (m *machine) undecodable(h Undecodable) {
+	if h.Asked != "" {
+		m.note(Entry{What: OccurredOperator, Text: clean(h.Asked+"; refused: ") + failure(h.Error)})
+	}
 	if m.i.State.Ended() || m.i.Halted != "" {
 		return
 	}

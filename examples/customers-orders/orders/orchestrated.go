@@ -32,8 +32,9 @@ func NewOrchestrated(c wiring.Config) (*wiring.Part, error) {
 		_, err := saga.Start(ctx, tx, sagas, d.create, o.ID, sagaOf(o))
 		return err
 	}
-	s.release = func(ctx context.Context, tx *sql.Tx, o *Order) error {
+	s.withdraw = func(ctx context.Context, tx *sql.Tx, o *Order) error {
 		_, err := saga.Start(ctx, tx, sagas, d.cancel, o.ID, sagaOf(o))
+		o.State, o.Reason = events.Cancelled, events.ByCustomer
 		return err
 	}
 	part, err := c.Part(wiring.Service{Name: Name, Migrations: migrations, Handler: s.routes(c.Routes(Name)),
@@ -68,7 +69,8 @@ func define(s *ordering, prefix string) definitions {
 			saga.Invoke("reserve-credit", customers, reserveCredit, saga.OnReply(creditRefused), saga.UndoBy(releaseCredit)),
 			saga.Local("approve", s.approve)),
 		cancel: saga.Define("cancel-order",
-			saga.Invoke("release-credit", customers, releaseCredit).AsPivot()),
+			saga.Local("cancel", s.cancelApproved).AsPivot(),
+			saga.Invoke("release-credit", customers, releaseCredit)),
 	}
 }
 
@@ -88,6 +90,15 @@ func (s *ordering) createPending(ctx context.Context, tx *sql.Tx, d *orderSaga) 
 
 func (s *ordering) approve(ctx context.Context, tx *sql.Tx, d *orderSaga) error {
 	return s.conclude(ctx, tx, d.OrderID, events.Approved, "")
+}
+
+// cancelApproved cancels an order for its customer. From there on its credit is given back, whatever happens.
+func (s *ordering) cancelApproved(ctx context.Context, tx *sql.Tx, d *orderSaga) error {
+	o, err := s.store.lock(ctx, tx, d.OrderID)
+	if err != nil {
+		return err
+	}
+	return s.settle(ctx, tx, &o, events.Cancelled, events.ByCustomer)
 }
 
 func (s *ordering) reject(ctx context.Context, tx *sql.Tx, d *orderSaga) error {

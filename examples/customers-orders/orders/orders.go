@@ -62,7 +62,9 @@ func New(c wiring.Config) (*wiring.Part, error) {
 func choreographed(db *connect.Database, names events.Names) *ordering {
 	s := newOrdering(db, names)
 	s.place = s.insert
-	s.release = func(context.Context, *sql.Tx, *Order) error { return nil }
+	s.withdraw = func(ctx context.Context, tx *sql.Tx, o *Order) error {
+		return s.settle(ctx, tx, o, events.Cancelled, events.ByCustomer)
+	}
 	return s
 }
 
@@ -74,9 +76,9 @@ func newOrdering(db *connect.Database, names events.Names) *ordering {
 type ordering struct {
 	store  store
 	events *event.Publisher[*sql.Tx]
-	// place makes a new order, and release sees to it that a cancelled one gives its credit
-	// back: here the styles differ. Others act on the events that are published in both.
-	place, release func(ctx context.Context, tx *sql.Tx, o *Order) error
+	// place makes a new order, and withdraw cancels one that is approved, so that it gives its
+	// credit back: here the styles differ. Others act on the events that are published in both.
+	place, withdraw func(ctx context.Context, tx *sql.Tx, o *Order) error
 }
 
 func (s *ordering) subscriber(names events.Names) *event.Subscriber[*sql.Tx] {
@@ -121,10 +123,7 @@ func (s *ordering) cancel(ctx context.Context, id string) (Order, error) {
 		if o.State != events.Approved {
 			return errNotApproved
 		}
-		if err := s.settle(ctx, tx, &o, events.Cancelled, events.ByCustomer); err != nil {
-			return err
-		}
-		return s.release(ctx, tx, &o)
+		return s.withdraw(ctx, tx, &o)
 	})
 	if err != nil {
 		return o, fmt.Errorf("cancel order: %w", err)

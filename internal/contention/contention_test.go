@@ -1,4 +1,4 @@
-package command_test
+package contention
 
 import (
 	"context"
@@ -22,6 +22,7 @@ import (
 	"tidings.example/internal/servertest"
 	"tidings.example/internal/wait"
 	"tidings.example/relay"
+	"tidings.example/service"
 )
 
 // patience is how long a test waits for what must happen.
@@ -105,7 +106,7 @@ func (r *real) test(shop string) {
 	if err != nil {
 		r.Fatal(err)
 	}
-	components := []component{r.relay(r.db), r.relay(r.asking), r.orchestrator(), requests}
+	components := []service.Component{r.relay(r.db), r.relay(r.asking), r.orchestrator(), requests}
 	for range 2 {
 		components = append(components, r.participant()...)
 	}
@@ -206,7 +207,7 @@ func (r *real) effects() (names []string) {
 }
 
 // participant is one process of the participant.
-func (r *real) participant() []component {
+func (r *real) participant() []service.Component {
 	recv := command.NewReceiver(r.kitchen.Channel, r.db.Outbox, r.db.Commands, command.WithAttempts(2), command.WithInterval(50*time.Millisecond))
 	command.On(recv, r.kitchen, func(ctx context.Context, tx *sql.Tx, c command.Of[*cook]) (command.Answer, error) {
 		_, err := tx.ExecContext(ctx, "INSERT INTO effect (name) VALUES ('"+c.Data.Dish+"')")
@@ -219,11 +220,11 @@ func (r *real) participant() []component {
 	if err != nil {
 		r.Fatal(err)
 	}
-	return []component{in, recv.Upkeep()}
+	return []service.Component{in, recv.Upkeep()}
 }
 
 // orchestrator ends a saga with its second reply.
-func (r *real) orchestrator() component {
+func (r *real) orchestrator() service.Component {
 	sender := command.NewSender(r.asking.Outbox)
 	in, err := inbox.New(inbox.Config[*sql.Tx]{Subscriber: r.replies, Channels: []string{r.replies}, Store: r.asking.Inbox, Broker: r.broker,
 		Handler: func(ctx context.Context, tx *sql.Tx, m *tidings.Message) error {
@@ -246,7 +247,7 @@ func (r *real) orchestrator() component {
 	return in
 }
 
-func (r *real) relay(db *connect.Database) component {
+func (r *real) relay(db *connect.Database) service.Component {
 	c, err := relay.New(relay.Config{Source: db.Relay(tidings.NewID()), Broker: r.broker})
 	if err != nil {
 		r.Fatal(err)

@@ -28,6 +28,11 @@ import (
 // patience is how long a test waits for what must happen.
 const patience = time.Minute
 
+// cook is what the participant is asked.
+type cook struct{ Ticket, Dish string }
+
+func (*cook) CommandType() string { return "Cook" }
+
 // real is a participant with two processes, and one who asks, on real servers.
 type real struct {
 	*testing.T

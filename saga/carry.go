@@ -80,22 +80,21 @@ func commandID(ref Ref, started time.Time, out machine.Send) string {
 	return id
 }
 
-// childRef names the child saga of an attempt at a step.
-func childRef(o *open, step string, attempt int, def AnyDefinition) Ref {
+// child names the child saga of an attempt at a step.
+func (o *open) child(step string, attempt int) Ref {
 	id := o.ID + "/" + step
 	if attempt > 1 {
 		id += "/" + strconv.Itoa(attempt)
 	}
-	return Ref{Type: def.Name(), ID: id}
+	return Ref{Type: o.plan.Find(step).Type, ID: id}
 }
 
 func (u *unit[Tx]) startChild(o *open, out machine.StartChild) error {
-	def, data := o.def.child(o.data, out.Step)
-	ref := childRef(o, out.Step, out.Attempt, def)
+	ref := o.child(out.Step, out.Attempt)
 	if err := validateID(ref.ID); err != nil {
 		return fmt.Errorf("saga %s %q: step %q: %w", o.Type, o.ID, out.Step, err)
 	}
-	child := u.create(ref, u.m.definitions[ref.Type], data)
+	child := u.create(ref, u.m.definitions[ref.Type], o.def.child(o.data, out.Step))
 	child.state.Headers = o.state.Headers
 	child.state.Parent = &parent{Type: o.Type, ID: o.ID, Step: out.Step, Attempt: out.Attempt}
 	u.later(child, machine.Started{})
@@ -103,8 +102,7 @@ func (u *unit[Tx]) startChild(o *open, out machine.StartChild) error {
 }
 
 func (u *unit[Tx]) undoChild(ctx context.Context, o *open, out machine.UndoChild) error {
-	def, _ := o.def.child(o.data, out.Step)
-	child, err := u.load(ctx, childRef(o, out.Step, out.Attempt, def))
+	child, err := u.load(ctx, o.child(out.Step, out.Attempt))
 	if err != nil {
 		return err
 	}
@@ -112,11 +110,11 @@ func (u *unit[Tx]) undoChild(ctx context.Context, o *open, out machine.UndoChild
 	case child == nil:
 		// It was never started, or somebody has removed it: there is nothing to undo.
 		u.later(o, machine.ChildEnded{Step: out.Step, Attempt: out.Attempt, State: machine.Compensated})
-	case child.broken != nil && !child.state.State.Ended() || child.broken != nil && child.state.State == machine.Completed:
-		// Nobody can undo it now; the parent is stuck until both are mended.
-		u.later(o, machine.ChildEnded{Step: out.Step, Attempt: out.Attempt, State: machine.Failed, Error: child.broken.Error()})
 	case child.state.State.Ended() && child.state.State != machine.Completed:
 		u.later(o, machine.ChildEnded{Step: out.Step, Attempt: out.Attempt, State: child.state.State, Error: child.state.Error})
+	case child.broken != nil:
+		// Nobody can undo it now; the parent is stuck until both are mended.
+		u.later(o, machine.ChildEnded{Step: out.Step, Attempt: out.Attempt, State: machine.Failed, Error: child.broken.Error()})
 	default:
 		child.Ended = time.Time{}
 		u.later(child, machine.Requested{Op: machine.Compensate, Parent: true, Actor: "saga",

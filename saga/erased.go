@@ -30,7 +30,7 @@ type AnyDefinition interface {
 	reply(data any, step, replyType, contentType string, payload []byte) error
 	holds(data any, step string) bool
 	until(data any, step string, now time.Time) time.Time
-	child(data any, step string) (AnyDefinition, any)
+	child(data any, step string) any
 	childEnded(data any, step string, child any) error
 	awaited() []awaited
 	transactions() map[string]reflect.Type
@@ -111,9 +111,8 @@ func (d *Definition[D]) until(data any, step string, now time.Time) time.Time {
 	return until(data.(*D), now)
 }
 
-func (d *Definition[D]) child(data any, step string) (AnyDefinition, any) {
-	c := d.steps[step].child
-	return c.definition, c.start(data.(*D))
+func (d *Definition[D]) child(data any, step string) any {
+	return d.steps[step].child.start(data.(*D))
 }
 
 func (d *Definition[D]) childEnded(data any, step string, child any) error {

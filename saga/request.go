@@ -118,8 +118,7 @@ func (u *unit[Tx]) askChildren(ctx context.Context, o *open) error {
 		case st.Phase != machine.Active:
 			continue
 		}
-		def, _ := o.def.child(o.data, name)
-		child, err := u.load(ctx, childRef(o, name, attempt, def))
+		child, err := u.load(ctx, o.child(name, attempt))
 		if err != nil {
 			return err
 		}

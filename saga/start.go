@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 
 	"tidings.example"
 	"tidings.example/saga/machine"
@@ -80,7 +79,7 @@ func origin(ctx context.Context, id string) tidings.Headers {
 			h[name] = value
 		}
 	}
-	return maps.Clone(h)
+	return h
 }
 
 // Signal tells a saga, in tx, that what its step of kind event waits for has happened, for those who hear of

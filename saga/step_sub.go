@@ -8,9 +8,8 @@ import (
 
 // childOf is a step's child saga.
 type childOf[D any] struct {
-	definition AnyDefinition
-	start      func(d *D) any
-	ended      func(d *D, child any) error
+	start func(d *D) any
+	ended func(d *D, child any) error
 }
 
 // Sub starts another saga, of the same manager, and waits for its end. The step is done
@@ -26,7 +25,7 @@ func Sub[D, C any](name string, child *Definition[C], start func(d *D) C, option
 	if s.child != nil {
 		ended = s.child.ended
 	}
-	s.child = &childOf[D]{definition: child, start: func(d *D) any { c := start(d); return &c }, ended: ended}
+	s.child = &childOf[D]{start: func(d *D) any { c := start(d); return &c }, ended: ended}
 	s.plan.Type = child.Name()
 	s.setUndo(machine.Saga)
 	return s

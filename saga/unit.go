@@ -177,17 +177,10 @@ func (u *unit[Tx]) saveOne(ctx context.Context, o *open) error {
 	if err := o.encode(); err != nil {
 		return err
 	}
-	o.Changed, o.Wake = u.at, machine.Next(o.plan, &o.state.Instance)
-	if kept := u.m.cfg.Retention; kept > 0 && o.state.State.Ended() {
-		o.Wake = o.Ended.Add(kept)
-	}
-	switch ended := o.state.State.Ended(); {
-	case ended:
+	if o.state.State.Ended() {
 		o.Request = nil
-	case o.Request != nil:
-		// It came while something else happened, and has not been carried out.
-		o.Wake = u.at
 	}
+	o.Changed, o.Wake = u.at, u.wake(o)
 	o.describe(o.plan, &o.state.Instance)
 	u.m.wakeSoon(u.at, o.Wake)
 	if !o.created {
@@ -205,6 +198,18 @@ func (u *unit[Tx]) saveOne(ctx context.Context, o *open) error {
 		return fmt.Errorf("start saga %s %q: %w", o.Type, o.ID, errStarted)
 	}
 	return nil
+}
+
+// wake is when something is to be done with a saga, if nothing comes before.
+func (u *unit[Tx]) wake(o *open) time.Time {
+	switch kept := u.m.cfg.Retention; {
+	case o.Request != nil:
+		// It came while something else happened, and has not been carried out.
+		return u.at
+	case o.state.State.Ended() && kept > 0:
+		return o.Ended.Add(kept)
+	}
+	return machine.Next(o.plan, &o.state.Instance)
 }
 
 func (o *open) encode() error {

@@ -64,7 +64,7 @@ func NewRequester[Tx any](cfg RequesterConfig[Tx]) (*Requester[Tx], error) {
 		return nil, errf("requester %q: %w", cfg.Name, err)
 	}
 	r := &Requester[Tx]{cfg: cfg, waiting: map[string]chan *tidings.Message{}}
-	in, err := inbox.New(inbox.Config[Tx]{Subscriber: cfg.Channel, Store: &telling[Tx]{cfg.Inbox, r}, Broker: cfg.Broker,
+	in, err := inbox.New(inbox.Config[Tx]{Subscriber: cfg.Channel, Store: cfg.Inbox, Broker: cfg.Broker,
 		Channels: []string{cfg.Channel}, Handler: r.handle, Logger: cfg.Logger, Observer: cfg.Observer, Now: cfg.Now})
 	if err != nil {
 		return nil, errf("requester %q: %w", cfg.Name, err)
@@ -226,10 +226,19 @@ func (r *Requester[Tx]) handle(ctx context.Context, tx Tx, m *tidings.Message) e
 	if err := r.cfg.Replies.SaveReply(ctx, tx, id, m, r.cfg.Now()); err != nil {
 		return fmt.Errorf("save the reply to command %s: %w", id, err)
 	}
-	if list, ok := ctx.Value(toldKey{}).(*[]*tidings.Message); ok {
-		*list = append(*list, m)
-	}
+	// Not before the commit: it may roll back.
+	inbox.AfterCommit(ctx, func() { r.tell(id, m) })
 	return nil
+}
+
+// tell tells the one who waits in this process for the reply to a command.
+func (r *Requester[Tx]) tell(id string, reply *tidings.Message) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	select {
+	case r.waiting[id] <- reply:
+	default: // nobody waits here, or was told
+	}
 }
 
 // forget forgets old replies until ctx is done.

@@ -53,7 +53,7 @@ func (r *run[Tx]) drainKey(ctx context.Context, key HeldKey) (more bool) {
 		case f == nil && p == nil:
 			return false
 		case f == nil:
-			d := Done{ID: p.Message.ID, Subscriber: r.cfg.Subscriber, Source: p.Message.Source, Channel: p.Message.Channel, Type: p.Message.Type,
+			d := Done{Subscriber: r.cfg.Subscriber, Source: p.Message.Source, Channel: p.Message.Channel, Type: p.Message.Type,
 				Outcome: Retried, Attempts: p.Attempts + 1, Duration: took, Batch: 1, Age: r.cfg.Now().Sub(p.Message.Time)}
 			r.status.done(d)
 			r.cfg.Observer.Done(d)
@@ -73,7 +73,7 @@ func (r *run[Tx]) retryFirst(key HeldKey) (p *Parked, took time.Duration, _ *fai
 	defer cancel()
 	began := r.cfg.Now()
 	var f failure
-	f.err = r.cfg.Store.InTx(ctx, func(ctx context.Context, tx Tx) (err error) {
+	f.err = r.inTx(ctx, func(ctx context.Context, tx Tx) (err error) {
 		if p, err = r.cfg.Store.First(ctx, tx, r.cfg.Subscriber, key); err != nil || p == nil {
 			return err
 		}
@@ -130,7 +130,7 @@ func (r *run[Tx]) retryFailed(key HeldKey, p *Parked, f *failure) (more bool) {
 func (r *run[Tx]) recordRetry(key HeldKey, id int64, attempts int, f *failure, ask bool) (givenUp bool, err error) {
 	ctx, cancel := context.WithTimeout(r.ctx, r.cfg.HandlerTimeout)
 	defer cancel()
-	err = r.cfg.Store.InTx(ctx, func(ctx context.Context, tx Tx) error {
+	err = r.inTx(ctx, func(ctx context.Context, tx Tx) error {
 		p, err := r.cfg.Store.First(ctx, tx, r.cfg.Subscriber, key)
 		if err != nil || p == nil || p.ID != id {
 			return err // somebody else was faster

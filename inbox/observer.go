@@ -34,9 +34,6 @@ type Observer interface {
 
 // Done describes a message that is finished with.
 type Done struct {
-	// ID is the message's.
-	ID string
-
 	Subscriber, Source, Channel, Type string
 	Outcome                           Outcome
 	// Late is set for a message that had been missed before it came.

@@ -35,7 +35,7 @@ func (r *run[Tx]) transact(items []*item) ([]result, *failure) {
 	defer cancel()
 	var results []result
 	var f failure
-	f.err = r.cfg.Store.InTx(ctx, func(ctx context.Context, tx Tx) (err error) {
+	f.err = r.inTx(ctx, func(ctx context.Context, tx Tx) (err error) {
 		results, err = r.apply(ctx, tx, items, &f)
 		return err
 	})

@@ -115,7 +115,7 @@ func (r *run[Tx]) finish(it *item, res result, took time.Duration, batch int) {
 		it.attempts++
 	}
 	d := Done{
-		ID: it.m.ID, Subscriber: r.cfg.Subscriber, Source: it.m.Source, Channel: it.m.Channel, Type: it.m.Type,
+		Subscriber: r.cfg.Subscriber, Source: it.m.Source, Channel: it.m.Channel, Type: it.m.Type,
 		Outcome: res.outcome, Late: res.verdict == Late, Attempts: it.attempts,
 		Duration: took, Batch: batch, Age: r.cfg.Now().Sub(it.m.Time),
 	}

@@ -20,8 +20,8 @@ func (m *Manager[Tx]) Handle(ctx context.Context, tx Tx, msg *tidings.Message) e
 	if err == nil {
 		err = u.save(ctx)
 	}
-	if err == nil {
-		m.waiters.hold(msg.ID, u.ended)
+	if err == nil && len(u.ended) > 0 && !inbox.AfterCommit(ctx, func() { m.waiters.tell(u.ended) }) {
+		m.waiters.tell(u.ended) // those who look too early look again
 	}
 	var failed *localError
 	var undefined *undefinedError

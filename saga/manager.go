@@ -97,7 +97,7 @@ func New[Tx any](cfg Config[Tx]) (*Manager[Tx], error) {
 	var err error
 	m.inbox, err = inbox.New(inbox.Config[Tx]{Subscriber: m.ReplyChannel(), Store: m.cfg.Inbox, Broker: m.cfg.Broker, Channels: m.Channels(),
 		Handler: m.Handle, Concurrency: m.cfg.Concurrency, BatchSize: m.cfg.BatchSize, Logger: m.cfg.Logger,
-		Observer: &committed{observer: m.cfg.InboxObserver, waiters: &m.waiters}})
+		Observer: m.cfg.InboxObserver})
 	if err != nil {
 		return nil, fmt.Errorf("saga: %w", err)
 	}

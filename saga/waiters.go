@@ -3,17 +3,12 @@ package saga
 import (
 	"slices"
 	"sync"
-
-	"tidings.example/inbox"
 )
 
 // waiters are those in this process who wait for the end of a saga.
 type waiters struct {
 	mu  sync.Mutex
 	all map[Ref][]chan struct{}
-	// held are the sagas that have ended with a message whose transaction is not
-	// committed yet, by the message's id.
-	held map[string][]Ref
 }
 
 func (w *waiters) join(ref Ref) (told <-chan struct{}, leave func()) {
@@ -47,52 +42,5 @@ func (w *waiters) tell(ended []Ref) {
 			default:
 			}
 		}
-	}
-}
-
-// maxHeld bounds what is held.
-const maxHeld = 10_000
-
-// hold keeps what has ended with a message until that is committed.
-func (w *waiters) hold(message string, ended []Ref) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(ended) == 0 {
-		delete(w.held, message)
-		return
-	}
-	// Where nobody tells of commits, those who wait find out by themselves.
-	if w.held == nil || len(w.held) >= maxHeld {
-		w.held = map[string][]Ref{}
-	}
-	w.held[message] = ended
-}
-
-func (w *waiters) release(message string) []Ref {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	ended := w.held[message]
-	delete(w.held, message)
-	return ended
-}
-
-// committed hears from the inbox when a message's transaction is committed.
-type committed struct {
-	observer inbox.Observer
-	waiters  *waiters
-}
-
-// Done implements inbox.Observer.
-func (c *committed) Done(d inbox.Done) {
-	c.waiters.tell(c.waiters.release(d.ID))
-	if c.observer != nil {
-		c.observer.Done(d)
-	}
-}
-
-// Failed implements inbox.Observer.
-func (c *committed) Failed(f inbox.Failed) {
-	if c.observer != nil {
-		c.observer.Failed(f)
 	}
 }

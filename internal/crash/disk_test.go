@@ -62,13 +62,3 @@ func (w *world) standstill() time.Duration {
 	}
 	return time.Since(began)
 }
-
-// within reports whether a condition comes to hold within a time.
-func (w *world) within(limit time.Duration, holds func() bool) bool {
-	for began := time.Now(); !holds(); w.pass(100 * time.Millisecond) {
-		if time.Since(began) > limit {
-			return false
-		}
-	}
-	return true
-}

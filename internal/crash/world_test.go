@@ -175,14 +175,22 @@ func (w *world) until(what string, done func() bool) {
 
 func (w *world) untilFor(limit time.Duration, what string, done func() bool) {
 	w.Helper()
+	if !w.within(limit, done) {
+		w.Fatalf("waited %s for %s", limit, what)
+	}
+}
+
+// within reports whether a condition comes to hold within a time.
+func (w *world) within(limit time.Duration, holds func() bool) bool {
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
-	for deadline := time.Now().Add(limit); !done(); {
+	for deadline := time.Now().Add(limit); !holds(); {
 		if time.Now().After(deadline) {
-			w.Fatalf("waited %s for %s", limit, what)
+			return false
 		}
 		<-ticker.C
 	}
+	return true
 }
 
 // pass lets time go by while the load runs: that is what some faults last.

@@ -101,12 +101,29 @@ func newOneBench(a *app, name, short string, run func(context.Context, bench.Opt
 		if err != nil {
 			return err
 		}
-		if output.value == "json" {
-			return report.WriteJSON(a.stdout)
-		}
-		return report.WriteTable(a.stdout)
+		return a.writeReport(report, output.value)
 	}
 	return cmd
+}
+
+func (a *app) writeReport(r *bench.Report, output string) error {
+	if output == "json" {
+		return r.WriteJSON(a.stdout)
+	}
+	return r.WriteTable(a.stdout)
+}
+
+// checkURLs checks the URLs that are given, for benchmarks that need none.
+func checkURLs(o *bench.Options) error {
+	if o.StoreURL != "" {
+		if err := connect.CheckDatabaseURL(o.StoreURL); err != nil {
+			return err
+		}
+	}
+	if o.BrokerURL != "" {
+		return connect.CheckBrokerURL(o.BrokerURL)
+	}
+	return nil
 }
 
 // addRelayBenchFlags adds the flags that only the benchmark of a relay has.

@@ -39,21 +39,15 @@ whose names begin with tidings_bench_, and leaves them.`,
 		if o.Rows < 1 || o.Keys < 1 || o.Workers < 1 {
 			return usagef("--rows, --keys and --workers must be positive")
 		}
-		if o.StoreURL != "" && connect.CheckDatabaseURL(o.StoreURL) != nil {
-			return connect.CheckDatabaseURL(o.StoreURL)
-		}
-		if o.BrokerURL != "" && connect.CheckBrokerURL(o.BrokerURL) != nil {
-			return connect.CheckBrokerURL(o.BrokerURL)
+		if err := checkURLs(&o); err != nil {
+			return err
 		}
 		o.Progress = a.stderr
 		report, err := a.benchPath(cmd.Context(), o)
 		if err != nil {
 			return err
 		}
-		if output.value == "json" {
-			return report.WriteJSON(a.stdout)
-		}
-		return report.WriteTable(a.stdout)
+		return a.writeReport(report, output.value)
 	}
 	return cmd
 }

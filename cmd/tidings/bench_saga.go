@@ -41,21 +41,15 @@ leaves them.`,
 		if o.Rows < 1 || o.Workers < 1 || o.Batch < 1 || o.For < 0 || o.Waiting < 0 {
 			return usagef("--rows, --workers and --batch must be positive, --for and --waiting not negative")
 		}
-		if o.StoreURL != "" && connect.CheckDatabaseURL(o.StoreURL) != nil {
-			return connect.CheckDatabaseURL(o.StoreURL)
-		}
-		if o.BrokerURL != "" && connect.CheckBrokerURL(o.BrokerURL) != nil {
-			return connect.CheckBrokerURL(o.BrokerURL)
+		if err := checkURLs(&o); err != nil {
+			return err
 		}
 		o.Progress = a.stderr
 		report, err := benchSaga(cmd.Context(), o)
 		if err != nil {
 			return err
 		}
-		if output.value == "json" {
-			return report.WriteJSON(a.stdout)
-		}
-		return report.WriteTable(a.stdout)
+		return a.writeReport(report, output.value)
 	}
 	return cmd
 }
